@@ -243,7 +243,7 @@ var steps = map[string]string{
 	"… is not a file":                       "Name a file.",
 	"another process has the database …: …": "Stop the gateway that runs on it. It is a lock on the database itself, so a deleted `amtp.lock` or another name of the directory does not matter.",
 	"… is gone, and its journal …-wal is there: put the database back, or restore a backup with amtp restore; to start with an empty database, move the journal away": "Put the database back where it was moved from, or `amtp restore FILE`.",
-	"has a journal next to it, so it is a database in use and no backup; make one with amtp backup":                                                 "`amtp backup FILE --data-dir DIR`",
+	"has a journal next to it, so it is a database in use and no backup; make one with amtp backup":                                                                   "`amtp backup FILE --data-dir DIR`",
 	"… is the database itself":          "Name a file outside of the data directory.",
 	"cannot connect to gateway at …: …": "As `GATEWAY_UNREACHABLE`.",
 	"cannot use the gateway URL …: …":   "Write it as `https://host`, or `http://127.0.0.1:8080` for a gateway on this machine.",

@@ -85,7 +85,7 @@ func TestAnswers(t *testing.T) {
 			"could not deliver to bob", false, 0},
 		{"failed without a code", 202, "", named("bob", "failed", ""), rekey, "could not deliver to bob", false, 0},
 		{"missing", 200, "", named("carol", "delivered", ""), aDay, "says nothing of this recipient", false, 0},
-		{"somebody else's recipient", 200, "", strings.ReplaceAll(bob, "b.example", "c.example"), aDay, "", false, 0},
+		{"another domain's recipient", 200, "", strings.ReplaceAll(bob, "b.example", "c.example"), aDay, "", false, 0},
 		{"a recipient that is no address", 200, "", strings.ReplaceAll(bob, "bob@", ""), aDay, "", false, 0},
 		{"a status that means nothing", 200, "", named("bob", canary, ""), aDay,
 			"a status that means nothing", false, 0},
@@ -101,7 +101,7 @@ func TestAnswers(t *testing.T) {
 		{"nothing", 204, "", "", aDay, "", false, 0},
 		{"nothing, with 200", 200, "", "", aDay, "", false, 0},
 		{"half of the JSON", 200, "", bob[:len(bob)-9], aDay, "", false, 0},
-		{"something behind the JSON", 200, "", bob + bob, aDay, "", false, 0},
+		{"more after the JSON", 200, "", bob + bob, aDay, "", false, 0},
 		{"a member twice", 200, "", `{"message_id":"x",` + bob[1:], aDay, "", false, 0},
 		{"a member of another type", 200, "", strings.ReplaceAll(bob, `"`+sentID+`"`, `7`), aDay, "", false, 0},
 		{"an answer that has no end", 200, "", bob + strings.Repeat(" ", 1<<20) + canary, aDay, "", false, 0},
@@ -111,9 +111,9 @@ func TestAnswers(t *testing.T) {
 		{"not changed", 304, "", "", aDay, "", false, 0},
 
 		{"the reference's failure", 400, "", named("bob", "failed", "DELIVERY_FAILED"), rekey, "", false, 0},
-		{"the reference's success beside a failure", 400, "",
+		{"the reference's success next to a failure", 400, "",
 			named("carol", "failed", "DELIVERY_FAILED", "bob", "delivered", ""), ok, "", false, 0},
-		{"the same with an error beside it", 400, "", `{"error":{"code":"DELIVERY_FAILED","message":"` + canary +
+		{"the same with an error next to it", 400, "", `{"error":{"code":"DELIVERY_FAILED","message":"` + canary +
 			`"},` + named("bob", "failed", "AGENT_UNKNOWN")[1:],
 			"refuse AGENT_UNKNOWN", "", false, 0},
 		{"ours, with its recipients", 404, "", `{"error":{"code":"AGENT_UNKNOWN","message":"` + canary + `"},` +
@@ -125,7 +125,7 @@ func TestAnswers(t *testing.T) {
 				sentID, "")[1:],
 			"refuse INVALID_RECIPIENT", "", false, 0},
 
-		{"a code that nobody knows", 400, "", refusal("FULL_MOON"), aDay, "answered 400 FULL_MOON", false, 0},
+		{"an unknown code", 400, "", refusal("FULL_MOON"), aDay, "answered 400 FULL_MOON", false, 0},
 		{"a code that is a text", 400, "", refusal(canary), aDay, "answered 400 and does not say why", false, 0},
 		{"a code that is too long", 400, "", refusal(strings.Repeat("A", 65)), aDay,
 			"answered 400 and does not say why", false, 0},
@@ -165,7 +165,7 @@ func TestAnswers(t *testing.T) {
 		{"until garbage", 503, "Retry-After: " + canary, "", later, "", true, 0},
 		{"until a negative number", 503, "Retry-After: -5", "", later, "", true, 0},
 		{"for ever", 503, "Retry-After: 9223372036854775807", "", later + " after 720h0m0s", "", true, 720 * time.Hour},
-		{"with a number of nobody", 599, "", bob, later, "", true, 0},
+		{"with an unknown number", 599, "", bob, later, "", true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t) })
 	}
@@ -297,7 +297,7 @@ func TestDaysWithoutAttempts(t *testing.T) {
 				case ended && (job.Attempts < 12 || age < 24*time.Hour):
 					t.Errorf("%s: %s: given up at attempt %d after %v", c, what, job.Attempts, age)
 				case !ended && age > gap+26*time.Hour:
-					t.Fatalf("%s: %s: borne for %v", c, what, age)
+					t.Fatalf("%s: %s: retried for %v", c, what, age)
 				}
 				now = s.Due
 				if job.Attempts == 1 {

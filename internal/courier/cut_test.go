@@ -47,7 +47,7 @@ func TestRefusalOfWhatMayBeCut(t *testing.T) {
 		}
 		if c.status == 400 && c.want == gateway.Postpone &&
 			(o.Patience.For != 24*time.Hour || !strings.Contains(o.Reason, "cut off")) {
-			t.Errorf("%s after %v: %+v, want it borne for a day", c.code, c.took, o)
+			t.Errorf("%s after %v: %+v, want it retried for a day", c.code, c.took, o)
 		}
 	}
 }

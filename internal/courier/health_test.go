@@ -76,7 +76,7 @@ func TestIsAbsent(t *testing.T) {
 		io.EOF: false,
 	} {
 		if got := isAbsent(fmt.Errorf("call: %w", err)); got != want {
-			t.Errorf("%v: nobody is there: %v, want %v", err, got, want)
+			t.Errorf("%v: absent: %v, want %v", err, got, want)
 		}
 	}
 }
@@ -107,6 +107,6 @@ func TestWatched(t *testing.T) {
 	}
 	server.Close()
 	if got := call(); got != address {
-		t.Errorf("nobody there: went to %q, want %q", got, address)
+		t.Errorf("without a server: went to %q, want %q", got, address)
 	}
 }

@@ -375,7 +375,7 @@ func (s *stage) quiet() {
 // URL.
 func TestPushWithoutAnAnswer(t *testing.T) {
 	for name, break_ := range map[string]func(*stage){
-		"nobody listens": func(s *stage) { s.endpoint.Close() },
+		"no server listens": func(s *stage) { s.endpoint.Close() },
 		"half an answer": func(s *stage) {
 			s.endpoint.answer = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")

@@ -77,7 +77,7 @@ func TestNoAnswer(t *testing.T) {
 		{"says nothing for as long as a call may take", never,
 			func(_ *peer, o *outbound.Options) { o.Timeout = 300 * time.Millisecond }, 0, "did not answer in time"},
 		{"is not there", nil, func(p *peer, _ *outbound.Options) { p.Listener.Close() }, 0, "cannot be reached"},
-		{"has a certificate of nobody", nil, func(_ *peer, o *outbound.Options) { o.Roots = nil }, 0, "certificate"},
+		{"has a certificate of no known authority", nil, func(_ *peer, o *outbound.Options) { o.Roots = nil }, 0, "certificate"},
 		{"has a certificate for another name", nil, func(p *peer, _ *outbound.Options) {
 			p.dns.TXT("_amtp."+domain, time.Minute, strings.Replace("v=amtp1;gateway="+p.at(), "example.com",
 				"example.net", 1))
@@ -252,7 +252,7 @@ func TestOneRecipient(t *testing.T) {
 		{"it has another feature", ";features=fan", time.Time{}, nil, 3},
 		{"it signs to us", "", noon.Add(-29 * day), nil, 1},
 		{"it signed once", "", noon.Add(-30 * day), nil, 3},
-		{"nobody can say", "", noon, gateway.ErrBusy, 3},
+		{"the store has no answer", "", noon, gateway.ErrBusy, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTaker(t)
@@ -295,7 +295,7 @@ func TestStable(t *testing.T) {
 		change func(*gateway.Parcel)
 	}{
 		{"alone", func(b *gateway.Parcel) { b.Recipients = b.Recipients[2:] }},
-		{"beside another", func(b *gateway.Parcel) { b.Recipients[1].Recipient = address(t, "erin@"+domain) }},
+		{"next to another", func(b *gateway.Parcel) { b.Recipients[1].Recipient = address(t, "erin@"+domain) }},
 		{"later", func(b *gateway.Parcel) { b.Attempts, b.LastTry = 9, noon.Add(time.Hour) }},
 		{"at a peer that is known meanwhile", func(*gateway.Parcel) {
 			p.publish(";auth=sig")
@@ -378,8 +378,8 @@ func TestAnsweredID(t *testing.T) {
 		want       amtp.MessageID
 		header     bool
 	}{
-		{"nobody knows it", "", "", gateway.Answered{}, "m-1", true},
-		{"nobody knows it, at one that takes it", ";auth=sig", "", gateway.Answered{}, "m-1", false},
+		{"it is not known", "", "", gateway.Answered{}, "m-1", true},
+		{"it is not known, at a gateway that takes it", ";auth=sig", "", gateway.Answered{}, "m-1", false},
 		{"the peer's own token", "", "token", gateway.Answered{From: domain}, "token", false},
 		{"the token of a third", "", "token", gateway.Answered{From: "c.example"}, "token", true},
 		{"the peer's own id", "", own, gateway.Answered{From: domain}, own, false},
@@ -618,7 +618,7 @@ func TestUnreadableRecipient(t *testing.T) {
 		t.Errorf("posts %+v, want one, to carl", posts)
 	}
 	if box.Recipients[0].Damage == "" || len(box.Recipients) != 2 {
-		t.Error("the parcel of who asked was changed")
+		t.Error("the caller's parcel was changed")
 	}
 	box.Recipients = box.Recipients[:1]
 	check(t, r.Carry(t.Context(), box), "refuse INTERNAL")

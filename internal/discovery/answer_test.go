@@ -59,7 +59,7 @@ func TestRead(t *testing.T) {
 			20 * time.Second},
 		{"an alias that holds shorter than absence", 0, "b.example. 20 IN CNAME c.example.\n\n" + soa, "", "", NoData,
 			20 * time.Second},
-		{"no name, nobody says for how long", 3, "", "", "", NoName, 0},
+		{"no name, without a TTL", 3, "", "", "", NoName, 0},
 	} {
 		got, err := read("b.example.", message(t, tc.rcode, tc.zone))
 		records := strings.Join(got.Records, "|")

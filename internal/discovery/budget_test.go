@@ -79,7 +79,7 @@ func TestProvenDomainsAreNotNew(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if _, err := b.Key(t.Context(), host, nth(0), "s2"); class(t, err) != discovery.ErrNone {
-			t.Errorf("a minute later the domain's next selector: %v, want that there is none", err)
+			t.Errorf("a minute later the domain's next selector: %v, want ErrNone", err)
 		}
 	})
 }
@@ -222,7 +222,7 @@ func TestOneNetworkLeavesQuestionsToOthers(t *testing.T) {
 		synctest.Wait()
 		if _, err := b.Key(t.Context(), netip.MustParseAddr("203.0.113.1"), "new.example", "s1"); class(t,
 			err) != discovery.ErrNone || dns.most > 13 {
-			t.Errorf("beside 200 of one network, of which %d were asked at once, another network gets %v; want 12 and an answer",
+			t.Errorf("with 200 questions of one network, %d of them asked at once, another network gets %v; want 12 and an answer",
 				dns.most-1, err)
 		}
 		all.Wait()
@@ -324,11 +324,11 @@ func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 		}
 		synctest.Wait()
 		if _, err := b.Key(t.Context(), peer, "new.example", "s1"); class(t, err) != discovery.ErrBudget {
-			t.Errorf("beside fifty strangers, a new domain = %v, want ErrBudget", err)
+			t.Errorf("with fifty strangers, a new domain = %v, want ErrBudget", err)
 		}
 		before := total(dns)
 		if _, err := b.Key(t.Context(), peer, "b.example", "s1"); err != nil || total(dns) != before+1 {
-			t.Errorf("beside fifty strangers, a known domain = %v with %d questions, want the key and one", err,
+			t.Errorf("with fifty strangers, a known domain = %v with %d questions, want the key and one", err,
 				total(dns)-before)
 		}
 		strangers.Wait()

@@ -122,7 +122,7 @@ func TestGateway(t *testing.T) {
 	}{
 		{"a record", func(s *say) { s.set("_amtp.b.example", 0, record) }, nil},
 		{"the same twice", func(s *say) { s.set("_amtp.b.example", 0, record, record) }, nil},
-		{"beside others", func(s *say) { s.set("_amtp.b.example", 0, "v=spf1 -all", record) }, nil},
+		{"next to others", func(s *say) { s.set("_amtp.b.example", 0, "v=spf1 -all", record) }, nil},
 		{"only others", func(s *say) { s.set("_amtp.b.example", 0, "v=spf1 -all") }, discovery.ErrNone},
 		{"a name without TXT", func(s *say) { s.set("_amtp.b.example", 0) }, discovery.ErrNone},
 		{"no name, but the domain", func(s *say) { s.set("b.example", 0, "v=spf1 -all") }, discovery.ErrNone},
@@ -202,7 +202,7 @@ func TestKey(t *testing.T) {
 			amtp.ReasonKeyAmbiguous},
 		{"two that are equal", "s1", func(s *say) { s.set(name, 0, keyText, keyText) }, discovery.ErrInvalid,
 			amtp.ReasonKeyAmbiguous},
-		{"one beside a broken one", "s1", func(s *say) {
+		{"one next to a broken one", "s1", func(s *say) {
 			s.set(name, 0, keyText, "v=amtpkey1;alg=ES256;p=AAAA")
 		}, nil, ""},
 		{"no selector", "", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
@@ -245,10 +245,10 @@ func TestStaticTable(t *testing.T) {
 		t.Errorf("DNS was asked for %v, want nothing", dns.asked)
 	}
 	if got, err := f.Gateway(t.Context(), "c.example"); err != nil || got.Source != discovery.FromDNS {
-		t.Errorf("Gateway of a domain beside the table = %+v, %v; want what DNS says", got, err)
+		t.Errorf("Gateway of a domain outside of the table = %+v, %v; want what DNS says", got, err)
 	}
 	if _, err := f.Key(t.Context(), "b.example", "s2"); class(t, err) != discovery.ErrNone {
-		t.Errorf("Key beside the table = %v, want ErrNone from DNS", err)
+		t.Errorf("Key outside of the table = %v, want ErrNone from DNS", err)
 	}
 }
 
@@ -505,7 +505,7 @@ func TestOneQuestionForMany(t *testing.T) {
 		synctest.Wait()
 		stop()
 		if err := <-gaveUp; class(t, err) != discovery.ErrTemporary || !errors.Is(err, context.Canceled) {
-			t.Errorf("Gateway of who gave up = %v, want ErrTemporary and the reason", err)
+			t.Errorf("Gateway of a caller that gave up = %v, want ErrTemporary and the reason", err)
 		}
 		all.Wait()
 		if n := dns.times("_amtp.b.example"); n != 1 {

@@ -129,7 +129,7 @@ func TestServersThatDoNotSay(t *testing.T) {
 			}
 			got, err := asking(0, nowhere.Address(t), bad.Addr(), good.Addr()).TXT(t.Context(), "b.example")
 			if err != nil || !slices.Equal(got.Records, []string{record}) {
-				t.Errorf("TXT with a good server behind it = %+v, %v; want what that says", got, err)
+				t.Errorf("TXT with a good server after it = %+v, %v; want the answer of that", got, err)
 			}
 		})
 	}

@@ -353,7 +353,7 @@ func TestMisdirected(t *testing.T) {
 	}{
 		{"a small body", 100, false, "421 200 200"},
 		{"a large body", 100_000, false, "421 200 200"},
-		{"nobody is there", 100, true, "421 421 421 421"},
+		{"no right server", 100, true, "421 421 421 421"},
 	} {
 		for _, two := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %v", c.name, two), func(t *testing.T) {
@@ -410,6 +410,6 @@ func TestNextAddress(t *testing.T) {
 	o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{closed}, nil }
 	var failed *url.Error
 	if _, err := newClient(t, o).Get(p.url("/")); !errors.As(err, &failed) || errors.Is(err, outbound.ErrForbidden) {
-		t.Errorf("GET where nobody listens = %v, want a failed connection", err)
+		t.Errorf("GET where no server listens = %v, want a failed connection", err)
 	}
 }

@@ -108,7 +108,7 @@ var refusedHosts = []struct{ host, why string }{
 
 func TestHostsThatAreRefused(t *testing.T) {
 	client := outbound.New(outbound.Options{Lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
-		t.Errorf("%q was looked up; it should be refused as it stands", host)
+		t.Errorf("%q was looked up; it should be refused without a look-up", host)
 		return nil, errors.New("no look-up")
 	}})
 	for _, tc := range refusedHosts {

@@ -150,7 +150,7 @@ func TestClockWentBackALittle(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				if s := w.state(id).State; s != gateway.Delivered {
-					t.Errorf("beside a message that is due in four minutes another's is %v, want delivered", s)
+					t.Errorf("with a message that is due in four minutes another sender's is %v, want delivered", s)
 				}
 				time.Sleep(5 * time.Minute)
 				if s := w.state(early).State; s != gateway.Delivered {

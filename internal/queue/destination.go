@@ -59,7 +59,7 @@ const (
 // attempt is made at least every minute.
 const (
 	firstWindow = 1
-	// as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
+	// as many as one or two HTTP/2 connections carry; servers allow a hundred streams and more on each
 	maxWindow    = 192
 	nearWindow   = 8 // at an agent's endpoint, and for reports
 	maxFailures  = 5

@@ -253,7 +253,7 @@ func TestOneHostTwoFates(t *testing.T) {
 	}
 	b.slots.hosts["192.0.2.1:443"] = &host{ill: true, well: maxWindow}
 	if w := b.wanted(dawn); len(w) == 0 || isClaimed(w, b.all["well.example"]) {
-		t.Errorf("beside many attempts at one that is well %v is claimed, want the others", w)
+		t.Errorf("with many attempts at a healthy gateway %v is claimed, want the others", w)
 	}
 }
 

@@ -322,7 +322,7 @@ func TestTriedToo(t *testing.T) {
 		w.pile(w.bob, many(20_000), "x@busy.example")
 		time.Sleep(10 * time.Second)
 		if d := w.state(id); d.State != gateway.Delivered {
-			t.Errorf("what failed once is %v after 10 s beside new mail, want delivered", d.State)
+			t.Errorf("mail that failed once is %v after 10 s with new mail, want delivered", d.State)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func (q *Queue) retryWaiting(ctx context.Context, f *attemptResult) {
 	}
 }
 
-// inBackground runs the work beside the loop. At most a few run at once; beyond that the
+// inBackground runs the work outside of the loop. At most a few run at once; beyond that the
 // work is dropped.
 func (q *Queue) inBackground(ctx context.Context, work func(context.Context)) {
 	select {

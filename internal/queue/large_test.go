@@ -294,7 +294,7 @@ func TestMemoryOfOneSender(t *testing.T) {
 						t.Logf("another's large message: delivered after %v", d.Delivered.Sub(began))
 					}
 					if d := w.state(small); d.State != gateway.Delivered {
-						t.Errorf("a small message behind a large one that waits is %v after a second, want delivered",
+						t.Errorf("a small message after a large one that waits is %v after a second, want delivered",
 							d.State)
 					}
 				}

@@ -44,7 +44,7 @@ type Queue struct {
 	lease   time.Duration
 
 	schedulers      map[gateway.Kind]*scheduler
-	scanAfter       gateway.Destination  // the last destination that Waiting returned, "" to begin anew
+	scanAfter       gateway.Destination  // the last destination that Waiting returned, "" to start again
 	rescanFrom      *gateway.Destination // after which the next poll continues, because there was no room for more
 	pagesLeft       int                  // how many pages the store is still asked for, -1 for all
 	scanAgain       bool                 // the store is asked for all pages once more after these
@@ -52,7 +52,7 @@ type Queue struct {
 	done            chan attemptResult
 	probes          chan gateway.Destination
 	heard           chan gateway.Destination
-	backgroundSlots chan struct{} // one for each piece of work beside the loop
+	backgroundSlots chan struct{} // one for each piece of work outside of the loop
 	healthRequests  chan chan<- []gateway.DestinationHealth
 	workers         workers
 	clockJumps      int64 // of the clock, that the destinations know of

@@ -108,7 +108,7 @@ func TestServerOfBefore(t *testing.T) {
 	}
 	mustAccept(t, s, letterTo(t, alice, "", bob))
 	set(`SELECT setval('delivery_seq', 1)`)
-	soon(t, "the numbers lie behind those that were seen", func() bool { return numbersLeapt(t, s) > 0 })
+	soon(t, "the numbers are above those that were seen", func() bool { return numbersLeapt(t, s) > 0 })
 }
 
 // TestServerSaysWhichItIs: the server gives its name even to a role without any

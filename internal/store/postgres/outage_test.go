@@ -147,11 +147,11 @@ func TestServerDiesAndComesBack(t *testing.T) {
 		}
 		if _, err := s.AgentNamed(t.Context(), address(t, "nobody@shop.example")); err == nil ||
 			errors.Is(err, gateway.ErrNotFound) {
-			t.Errorf("AgentNamed of one that is not known = %v, want an error that does not say that there is none",
+			t.Errorf("AgentNamed of an unknown agent = %v, want an error other than ErrNotFound",
 				err)
 		}
 		if _, _, err := s.KeyOwner(t.Context(), [32]byte{1}, dawn); err == nil || errors.Is(err, gateway.ErrNotFound) {
-			t.Errorf("KeyOwner of a key that is not known = %v, want an error that does not say that there is none",
+			t.Errorf("KeyOwner of an unknown key = %v, want an error other than ErrNotFound",
 				err)
 		}
 		if err := server.Launch(); err != nil {

@@ -50,7 +50,7 @@ func TestRestore(t *testing.T) {
 		t.Error("after it the store is not paused")
 	}
 	if d, j := sequences(t, s); d < delivery+2*floorStep || j < job+2*floorStep {
-		t.Errorf("the next numbers are %d and %d, want them to lie %d behind %d and %d", d, j, 2*floorStep,
+		t.Errorf("the next numbers are %d and %d, want them to be %d above %d and %d", d, j, 2*floorStep,
 			delivery, job)
 	}
 	if err := s.Resume(ctx); err != nil || !s.Paused().IsZero() {

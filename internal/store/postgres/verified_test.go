@@ -43,6 +43,6 @@ func TestVerified(t *testing.T) {
 	}
 	if err := Verified("postgres://u:p@db.example.com/amtp?sslmode=bogus"); err == nil ||
 		errors.As(err, new(*UnverifiedError)) {
-		t.Errorf("an address that is none: %v", err)
+		t.Errorf("an address that cannot be read: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func TestPlans(t *testing.T) {
 	}
 	<-done
 	if seen < 100 {
-		t.Errorf("only %d steps of plans were seen; the test looks at nothing", seen)
+		t.Errorf("only %d steps of plans were seen; the test checks nothing", seen)
 	}
 }
 
