@@ -21,7 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/pebble"
 )
 
-// secured is the program as a gateway that speaks TLS, and what its operator
+// secured is the program as a gateway with TLS, and the commands that its operator
 // types on the same machine.
 type secured struct {
 	t       *testing.T
@@ -33,7 +33,7 @@ type secured struct {
 	said    *said
 }
 
-// said is what a gateway says on stderr.
+// said is the gateway's output on stderr.
 type said struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -65,7 +65,7 @@ func (g *secured) serve() {
 	g.hears("the gateway runs")
 }
 
-// hears waits until the gateway says a text.
+// hears waits until the gateway prints a text.
 func (g *secured) hears(text string) {
 	g.t.Helper()
 	g.until("it says "+text, func() bool { return strings.Contains(g.said.String(), text) })
@@ -96,8 +96,7 @@ func (g *secured) stop() {
 	}
 }
 
-// amtp runs a command that asks the gateway and returns its exit code and
-// output.
+// amtp runs a command that asks the gateway and returns its exit code and output.
 func (g *secured) amtp(args ...string) (code int, stdout, stderr string) {
 	g.t.Helper()
 	cmd := exec.Command(g.program, append(args, "--gateway", fmt.Sprintf("https://127.0.0.1:%d", g.port))...)
@@ -111,7 +110,7 @@ func (g *secured) amtp(args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), complaints.String()
 }
 
-// shown is the certificate that amtp cert show tells of.
+// shown returns the certificate that amtp cert show prints.
 func (g *secured) shown() admin.Certificate {
 	g.t.Helper()
 	_, out, complaints := g.amtp("cert", "show", "--json")
@@ -129,8 +128,8 @@ func newSecured(t *testing.T, settings ...string) *secured {
 		environ: append([]string{"HOME=" + dir, "AMTP_DATA_DIR=" + filepath.Join(dir, "data")}, settings...)}
 }
 
-// TestCertificateFiles: files that change are used at once on SIGHUP or on
-// request, files that are broken change nothing, and the commands say all that.
+// TestCertificateFiles: files that change are used at once on SIGHUP or on request, and
+// broken files change nothing. The commands report all that.
 func TestCertificateFiles(t *testing.T) {
 	dir := t.TempDir()
 	ca, err := privateca.New(filepath.Join(dir, "ca.pem"))
@@ -162,13 +161,13 @@ func TestCertificateFiles(t *testing.T) {
 	g.hears("the certificate was read again")
 	second := g.shown()
 	if second.Serial == first.Serial {
-		t.Errorf("after SIGHUP: got serial %s, want another", second.Serial)
+		t.Errorf("after SIGHUP: got serial %s, want another one", second.Serial)
 	}
 
 	renew()
 	code, out, _ = g.amtp("cert", "renew")
 	if third := g.shown(); code != 0 || !strings.HasPrefix(out, "Renewed.\n") || third.Serial == second.Serial {
-		t.Errorf("amtp cert renew: got %d, %q and serial %s, want 0, Renewed and another than %s", code, out,
+		t.Errorf("amtp cert renew: got %d, %q and serial %s, want 0, Renewed and one other than %s", code, out,
 			third.Serial, second.Serial)
 	}
 	if code, out, _ = g.amtp("cert", "renew"); code != 0 || !strings.HasPrefix(out, "Nothing was due.\n") {
@@ -192,13 +191,12 @@ func TestCertificateFiles(t *testing.T) {
 	}
 	g.stop()
 	if !strings.Contains(g.said.String(), "the certificate cannot be read again; the former one goes on") {
-		t.Errorf("the log does not tell of the broken key:\n%s", g.said)
+		t.Errorf("the log does not report the broken key:\n%s", g.said)
 	}
 }
 
-// TestCertificateACME: the program starts without a certificate, says so, gets
-// one when the authority is there, and starts again with it when the authority
-// is gone.
+// TestCertificateACME: the program starts without a certificate and says so. It gets
+// one when the authority is there, and starts again with it when the authority is away.
 func TestCertificateACME(t *testing.T) {
 	g := newSecured(t)
 	names := fakedns.New(t)

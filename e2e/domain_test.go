@@ -21,8 +21,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// internet is a name server and an authority for certificates, for machines on
-// which the program runs as on any other.
+// internet is a name server and a certificate authority, for machines on which the
+// program runs as on any other.
 type internet struct {
 	*testing.T
 	bin string
@@ -46,15 +46,15 @@ type machine struct {
 	*internet
 	domain string
 	home   string
-	port   string // at which its gateway is called from elsewhere
-	local  string // at which programs of the machine call it
+	port   string // the port for calls from elsewhere
+	local  string // the port for programs on the machine
 	cert   string
 	key    string
 	signer string // the selector of the domain's key, once it is published
 	server server
 }
 
-// machine sets up a computer. Its gateway is to be that of the domain.
+// machine sets up a computer, for the gateway of the domain.
 func (n *internet) machine(domain string) *machine {
 	n.Helper()
 	m := &machine{internet: n, domain: domain, home: filepath.Join(n.dir, domain),
@@ -67,7 +67,7 @@ func (n *internet) machine(domain string) *machine {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		n.Fatal(err)
 	}
-	// What the real port 8080 is to a machine of its own.
+	// The port that the default, 8080, would be on a separate machine.
 	if err := os.WriteFile(filepath.Join(data, "amtp.yaml"), []byte("server:\n  address: 127.0.0.1:"+m.local+"\n"),
 		0o600); err != nil {
 		n.Fatal(err)
@@ -76,7 +76,7 @@ func (n *internet) machine(domain string) *machine {
 	return m
 }
 
-// certify puts a certificate for the host where the gateway reads it.
+// certify puts a certificate for the host into the files that the gateway reads.
 func (m *machine) certify(ca *privateca.Authority, host string) {
 	m.Helper()
 	cert, key, err := ca.Certificate(m.dir, host)
@@ -95,7 +95,7 @@ func (m *machine) certify(ca *privateca.Authority, host string) {
 	}
 }
 
-// freePorts returns ports of this machine that nobody has.
+// freePorts returns ports of this machine that no program uses.
 func freePorts(t *testing.T, count int) []string {
 	t.Helper()
 	var list []string
@@ -111,15 +111,15 @@ func freePorts(t *testing.T, count int) []string {
 	return list
 }
 
-// environ is what programs on the machine see: the name server, the authority
-// and the addresses of this small internet in place of those out there.
+// environ is the environment of programs on the machine. It names the name server, the
+// authority and the addresses of this small internet in place of the real ones.
 func (m *machine) environ() []string {
 	return []string{"HOME=" + m.home, "PATH=" + os.Getenv("PATH"), "TZ=UTC",
 		"AMTP_DNS_RESOLVERS=" + m.dns.Addr().String(),
 		"AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE=" + m.ca.File}
 }
 
-// amtp runs a command and returns what it printed and its exit code.
+// amtp runs a command and returns its output and its exit code.
 func (m *machine) amtp(args ...string) (output string, code int) {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(m.Context(), patience)
@@ -159,7 +159,7 @@ func (m *machine) setUp(args ...string) string {
 		m.cert, "--tls-key", m.key}, args...)...)
 }
 
-// publish does what the setup asks for.
+// publish publishes the records that the setup prints.
 func (m *machine) publish() {
 	m.Helper()
 	var done struct {
@@ -174,8 +174,8 @@ func (m *machine) publish() {
 	m.signer, _, _ = strings.Cut(done.Records[1].Name, "._amtpkey.")
 }
 
-// checks expects of "amtp domain check" that exactly the points are wrong, and
-// the exit code.
+// checks runs "amtp domain check" and expects exactly these points to be wrong, and the
+// exit code.
 func (m *machine) checks(what string, code int, wrong string, args ...string) string {
 	m.Helper()
 	output := m.does(code, append([]string{"domain", "check"}, args...)...)
@@ -193,9 +193,9 @@ func (m *machine) checks(what string, code int, wrong string, args ...string) st
 	return output
 }
 
-// TestTwoDomains sets up two domains from nothing, checks them, has their agents
-// write to each other, and then breaks one thing after the other: the check
-// names each.
+// TestTwoDomains sets up two domains from nothing, checks them, and lets their agents
+// write to each other. Then it breaks one thing after the other, and the check names
+// each.
 func TestTwoDomains(t *testing.T) {
 	n := newInternet(t)
 	shop, workshop := n.machine("shop.example"), n.machine("workshop.example")
@@ -217,7 +217,7 @@ func TestTwoDomains(t *testing.T) {
 		!strings.Contains(got, "verified") {
 		t.Errorf("alice's inbox:\n%s", got)
 	}
-	// The same of each other, with and without the name of a key.
+	// Each checks the other, with and without the name of a key.
 	shop.checks("the other domain", 0, "", "workshop.example")
 	shop.checks("the other domain and its key", 0, "", "workshop.example", "--selector", workshop.signer)
 	shop.checks("a key that there is not", 1, "key", "workshop.example", "--selector", "nosuch")
@@ -316,7 +316,7 @@ func breakKey(m *machine) {
 	m.publish()
 }
 
-// acknowledges removes everything from the agent's inbox.
+// acknowledges removes all messages from the agent's inbox.
 func (m *machine) acknowledges() {
 	var inbox struct {
 		Messages []struct {
@@ -331,14 +331,14 @@ func (m *machine) acknowledges() {
 	}
 }
 
-// signWithRSA has the domain sign with an RSA key, whose record is several strings.
+// signWithRSA makes the domain sign with an RSA key, whose record has several strings.
 func signWithRSA(m, other *machine) {
 	m.does(0, "keys", "generate", "--alg", "rs256", "--selector", "rsa")
 	m.checks("the RSA key is not published", 1, "key")
 	m.publish()
 	m.checks("the RSA key is published", 0, "")
 	m.does(0, "keys", "use", "rsa", "--now")
-	other.acknowledges() // so that only the next message is waited for
+	other.acknowledges() // so that the test waits only for the next message
 	m.does(0, "send", "--to", "bob@"+other.domain, "--subject", "RSA", "--text", "Hello once more")
 	if got := other.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "Subject: RSA") ||
 		strings.Contains(got, "unverified") {
@@ -347,7 +347,7 @@ func signWithRSA(m, other *machine) {
 	other.checks("the RSA key, seen from elsewhere", 0, "", m.domain, "--selector", "rsa")
 }
 
-// breakClock puts a proxy before the gateway whose clock is an hour ahead.
+// breakClock puts a proxy before the gateway with a clock that is an hour ahead.
 func breakClock(m, other *machine) {
 	roots := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: m.ca.Pool, ServerName: "amtp." + m.domain}}
 	defer roots.CloseIdleConnections()

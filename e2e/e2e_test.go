@@ -17,8 +17,8 @@
 //	mode OCTAL FILE     the file's permissions
 //	fill FILE           replace $VAR in the file by what the story's variable is
 //
-// Until a gateway was started AMTP_GATEWAY_URL is $NOWHERE, where nothing answers:
-// the usual port may be somebody's real gateway.
+// Until a gateway was started, AMTP_GATEWAY_URL is $NOWHERE, where nothing answers. The
+// usual port may belong to a real gateway.
 package e2e
 
 import (
@@ -43,7 +43,7 @@ import (
 
 func TestStories(t *testing.T) { testscript.Run(t, stories(t, build(t), "testdata")) }
 
-// build makes the program and returns the directory that it is in.
+// build makes the program and returns its directory.
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
@@ -55,7 +55,7 @@ func build(t *testing.T) string {
 	return bin
 }
 
-// stories are the stories in dir, told with the program in bin.
+// stories returns the stories in dir, run with the program in bin.
 func stories(t *testing.T, bin, dir string) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
@@ -91,8 +91,8 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 	}
 }
 
-// lookAtSources makes go test remember a result only for the sources that it
-// was made from: what a go build inside a test reads it does not notice.
+// lookAtSources makes go test cache a result only for the same sources. By itself go
+// test does not notice the files that a go build inside a test reads.
 func lookAtSources(t *testing.T) {
 	t.Helper()
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
@@ -102,7 +102,7 @@ func lookAtSources(t *testing.T) {
 		if err == nil && !d.IsDir() {
 			_, err = os.Stat(name)
 		}
-		if errors.Is(err, fs.ErrNotExist) { // gone meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
 			return nil
 		}
 		return err
@@ -112,8 +112,8 @@ func lookAtSources(t *testing.T) {
 	}
 }
 
-// patience is how long one event is waited for, also on a busy machine. It is
-// over only in a test that fails.
+// patience is how long the test waits for one event, also on a busy machine. Only a
+// test that fails waits that long.
 const patience = 5 * time.Minute
 
 // server is the gateway of one story.
@@ -121,14 +121,14 @@ type server struct {
 	mirror mirror
 	cmd    *exec.Cmd
 	url    string      // where it listens
-	output chan string // what it said, once it has ended
+	output chan string // its output, once it has ended
 }
 
 type serverKey struct{}
 
 func serverOf(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).(*server) }
 
-// startGateway starts the program and waits until it says where it listens.
+// startGateway starts the program and waits until it prints its address.
 func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	s := serverOf(ts)
 	if s.cmd != nil {
@@ -148,8 +148,8 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("AMTP_GATEWAY_URL", base)
 }
 
-// start runs the program as a gateway on a free port, with a mirror before it
-// that is always at the same one, and returns the mirror's URL.
+// start runs the program as a gateway on a free port, behind a mirror whose address
+// stays the same, and returns the mirror's URL.
 func (s *server) start(program string, flags []string, dataDir string, environ ...string) (string, error) {
 	if err := s.run(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...),
 		append(environ, "AMTP_DATA_DIR="+dataDir)); err != nil {
@@ -158,7 +158,7 @@ func (s *server) start(program string, flags []string, dataDir string, environ .
 	return s.mirror.stand(s.url, dataDir)
 }
 
-// run starts the program as a gateway and waits until it says where it listens.
+// run starts the program as a gateway and waits until it prints its address.
 func (s *server) run(program string, args, environ []string) error {
 	cmd := exec.Command(program, args...)
 	cmd.Env = environ
@@ -185,26 +185,25 @@ func (s *server) run(program string, args, environ []string) error {
 	select {
 	case base, ok := <-url:
 		if !ok {
-			s.cmd = nil // there is nothing to end
+			s.cmd = nil // there is no process to end
 			_ = cmd.Wait()
 			return fmt.Errorf("the gateway did not start:\n%s", <-s.output)
 		}
 		s.url = base
 		return nil
 	case <-time.After(patience):
-		_ = cmd.Process.Kill() // with which its output ends
+		_ = cmd.Process.Kill() // then its output ends
 		_ = cmd.Wait()
 		s.cmd = nil
-		return fmt.Errorf("the gateway does not say for %v where it listens, only:\n%s", patience, <-s.output)
+		return fmt.Errorf("the gateway did not print its address within %v, only:\n%s", patience, <-s.output)
 	}
 }
 
-// terminate stops the gateway as an operator would, and kill as a power cut.
+// terminate stops the gateway as an operator would, and kill like a power cut.
 func (s *server) terminate() error { return s.end(syscall.SIGTERM) }
 func (s *server) kill() error      { return s.end(os.Kill) }
 
-// end signals the gateway and waits for its end. It is no error when there is
-// none.
+// end signals the gateway and waits for its end. It is no error if no gateway runs.
 func (s *server) end(signal os.Signal) error {
 	if s.cmd == nil {
 		return nil
@@ -265,8 +264,8 @@ func exits(ts *testscript.TestScript, want int, args []string) {
 	}
 }
 
-// until repeats a command for what happens behind it. Whatever its exit code is,
-// what it prints must come to match.
+// until repeats a command that waits for a later effect. Its exit code does not matter,
+// but its output must match in the end.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 || args[1] != "amtp" {
 		ts.Fatalf("usage: until REGEXP amtp ARG...")
@@ -282,7 +281,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-late:
-			ts.Fatalf("amtp %q does not print %s for %v: %v", args[2:], args[0], patience, err)
+			ts.Fatalf("amtp %q did not print %s within %v: %v", args[2:], args[0], patience, err)
 		}
 	}
 }
@@ -302,7 +301,7 @@ var (
 	keys   = regexp.MustCompile(`amtp_[A-Za-z0-9_-]{3}\.\.\.`)
 )
 
-// normal replaces what differs between two runs.
+// normal replaces the parts of an output that differ between two runs.
 func normal(s string) string {
 	s = times.ReplaceAllString(s, "TIME")
 	s = fences.ReplaceAllString(s, "$1 NONCE")
@@ -310,8 +309,8 @@ func normal(s string) string {
 	return keyIDs.ReplaceAllString(s, "KEY-ID")
 }
 
-// same compares what the last command printed with a file, in which $VAR
-// stands for variables of the story, TIME, NONCE, KEY-ID and KEY... for what
+// same compares the output of the last command with a file. In the file, $VAR stands
+// for variables of the story. TIME, NONCE, KEY-ID and KEY... stand for text that
 // differs between runs.
 func same(ts *testscript.TestScript, stream string, args []string) {
 	got := normal(ts.ReadFile(stream))
@@ -336,8 +335,8 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// run runs the program and returns what it printed, in the order in which it
-// did, and its exit code.
+// run runs the program and returns its output, stdout and stderr in order, and its exit
+// code.
 func run(ctx context.Context, t *testing.T, program string, environ, args []string) (output string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, program, args...)

@@ -15,8 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestExamples runs the worker of every language in examples through one story.
-// Beside the commands of the other stories it has these:
+// TestExamples runs the worker of every language in examples through one story. In
+// addition to the commands of the other stories it has these:
 //
 //	worker                start the worker as who types
 //	worker-says REGEXP    wait until the worker prints such a line
@@ -48,8 +48,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// interpreter returns the program that runs a language. What PATH finds may be a
-// wrapper that needs its user's home, so it is asked for itself.
+// interpreter returns the program that runs a language. The program on PATH may be a
+// wrapper that needs its user's home, so it is asked for the real one.
 func interpreter(t *testing.T, debianPackage string, ask ...string) string {
 	t.Helper()
 	out, err := exec.Command(ask[0], ask[1:]...).Output()
@@ -62,7 +62,7 @@ func interpreter(t *testing.T, debianPackage string, ask ...string) string {
 
 type workerKey struct{}
 
-// startWorker starts the worker with the identity of who types.
+// startWorker starts the worker with the identity of the current person.
 func startWorker(ts *testscript.TestScript, command []string) {
 	startWorkerOn(ts, append(command, filepath.Join(ts.Getenv("HOME"), ".amtp-config.json")))
 }
@@ -75,7 +75,7 @@ func startWorkerOn(ts *testscript.TestScript, command []string) {
 	stderr, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	lines := make(chan string, 1000) // more than one story makes it say
+	lines := make(chan string, 1000) // more lines than one story makes it print
 	go func() {
 		defer close(lines)
 		for said := bufio.NewScanner(stderr); said.Scan(); {
@@ -92,13 +92,13 @@ func startWorkerOn(ts *testscript.TestScript, command []string) {
 	})
 }
 
-// workerOutput is what the worker of one story prints.
+// workerOutput is the output of one story's worker.
 type workerOutput struct{ lines <-chan string }
 
 func workerSays(ts *testscript.TestScript, _ bool, args []string) { workerHears(ts, args[0]) }
 
-// workerHears waits for a line of the worker and returns what the last group of
-// the pattern finds in it.
+// workerHears waits for a line of the worker and returns the text that the last group
+// of the pattern matches.
 func workerHears(ts *testscript.TestScript, pattern string) string {
 	want := regexp.MustCompile(pattern)
 	limit := time.After(patience)
@@ -106,14 +106,14 @@ func workerHears(ts *testscript.TestScript, pattern string) string {
 		select {
 		case said, ok := <-ts.Value(workerKey{}).(*workerOutput).lines:
 			if !ok {
-				ts.Fatalf("the worker ended before it said %q", pattern)
+				ts.Fatalf("the worker ended before it printed %q", pattern)
 			}
 			ts.Logf("worker: %s", said)
 			if found := want.FindStringSubmatch(said); found != nil {
 				return found[len(found)-1]
 			}
 		case <-limit:
-			ts.Fatalf("the worker does not say %q for %v", pattern, patience)
+			ts.Fatalf("the worker did not print %q within %v", pattern, patience)
 		}
 	}
 }

@@ -16,13 +16,12 @@ const federationPage = "../docs/federation.md"
 // transcripts are the blocks of the page that show a terminal.
 var transcripts = regexp.MustCompile("(?s)```console\n(.*?)```")
 
-// prompt begins a command that is typed on a machine of the page.
+// prompt matches a command that is typed on a machine of the page.
 var prompt = regexp.MustCompile(`(?m)^(shop|workshop)\$ (.*)$`)
 
-// TestFederationPage types the commands of docs/federation.md, one after the
-// other, and compares what they print with what the page shows. What differs
-// between two runs, or between this machine and one with a public address, is
-// made alike: see pageView.
+// TestFederationPage types the commands of docs/federation.md, one after the other, and
+// compares their output with the page. Parts that differ between two runs, or between
+// this machine and one with a public address, are replaced: see pageView.
 func TestFederationPage(t *testing.T) {
 	before, err := os.ReadFile(federationPage)
 	if err != nil {
@@ -55,7 +54,7 @@ func TestFederationPage(t *testing.T) {
 		}
 		return
 	}
-	t.Errorf("%s shows what the program does not print: run go test ./e2e -run TestFederationPage -update\n%s",
+	t.Errorf("%s shows output that the program does not print: run go test ./e2e -run TestFederationPage -update\n%s",
 		federationPage, firstDifference(string(before), page))
 }
 
@@ -69,14 +68,13 @@ func firstDifference(shown, real string) string {
 	return "one is longer than the other"
 }
 
-// pageView shows what happens on the machines of a test as if each had an address
-// and ports of its own.
+// pageView shows the machines of a test as if each had its own address and ports.
 type pageView struct {
 	machines map[string]*machine
-	ids      map[string]string // of messages, as the page has them
+	ids      map[string]string // of messages, in the form of the page
 }
 
-// types runs a command and returns what the page shows of it.
+// types runs a command and returns its output in the form of the page.
 func (v *pageView) types(name, line string) string {
 	m := v.machines[name]
 	m.Helper()
@@ -93,7 +91,7 @@ func (v *pageView) types(name, line string) string {
 	}
 	output := m.does(0, args...)
 	if args[0] == "domain" && args[1] == "setup" {
-		m.publish() // which the page asks the reader for
+		m.publish() // the page asks the reader to do that
 	}
 	return v.shown(m, output, args)
 }
@@ -118,7 +116,7 @@ func (m *machine) arguments(line string) []string {
 	return args
 }
 
-// What is not the same twice, and what the page has in its place.
+// Texts that differ between two runs, and their replacements in the page.
 var unlike = []struct {
 	form *regexp.Regexp
 	page string
@@ -133,11 +131,11 @@ var unlike = []struct {
 
 var messageID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// shown is the output of a command as the page has it.
+// shown returns the output of a command in the form of the page.
 func (v *pageView) shown(m *machine, output string, args []string) string {
 	here := "127.0.0.1:443"
 	if args[0] == "domain" && args[1] == "setup" {
-		here = ":443" // as it was given
+		here = ":443" // as the command named it
 	}
 	pairs := []string{m.home, "~", m.cert, "/etc/amtp/fullchain.pem", m.key, "/etc/amtp/key.pem"}
 	for _, other := range v.machines {

@@ -13,7 +13,7 @@ import (
 // launcherTools are the programs that the launcher uses.
 var launcherTools = []string{"sh", "dirname", "readlink", "head", "grep", "find", "mkdir", "rm", "mv", "echo"}
 
-// path makes a directory for PATH that has these programs and no others.
+// path makes a directory for PATH with only these programs.
 func path(t *testing.T, tools ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -86,8 +86,8 @@ func launch(t *testing.T, launcher, path string, args ...string) (stdout, stderr
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestLauncherRunsTheInstalledProgram, also when launchers stand before it on
-// PATH, and never one in the directory where somebody happens to be.
+// TestLauncherRunsTheInstalledProgram, also when launchers come before it on PATH. It
+// never runs a program in the current directory.
 func TestLauncherRunsTheInstalledProgram(t *testing.T) {
 	one, other, installed := clone(t, saysBuilt), clone(t, saysBuilt), t.TempDir()
 	write(t, 0o755, "#!/bin/sh\necho installed \"$@\"\nexit 7\n", installed, "amtp")
@@ -106,8 +106,8 @@ func TestLauncherRunsTheInstalledProgram(t *testing.T) {
 	}
 }
 
-// TestLauncherBuildsOnce, again after the clone was updated, and goes on with
-// the old program when the Go has gone.
+// TestLauncherBuildsOnce, and again after the clone was updated. It uses the old
+// program when Go is no longer there.
 func TestLauncherBuildsOnce(t *testing.T) {
 	root := clone(t, saysBuilt)
 	launcher := filepath.Join(root, "scripts", "amtp")
@@ -134,7 +134,7 @@ func TestLauncherBuildsOnce(t *testing.T) {
 	}
 }
 
-// later makes a file's time of change younger than another's.
+// later sets a file's modification time to after that of another file.
 func later(t *testing.T, file, than string) {
 	t.Helper()
 	info, err := os.Stat(than)
@@ -175,8 +175,8 @@ func TestLauncherSaysHowToGetTheProgram(t *testing.T) {
 	}
 }
 
-// TestACloneIsASkill copies the repository into a directory of skills, as git
-// would, and runs its launcher where no amtp is installed.
+// TestACloneIsASkill copies the repository into a directory of skills, as git would,
+// and runs its launcher without an installed amtp.
 func TestACloneIsASkill(t *testing.T) {
 	root := filepath.Join(t.TempDir(), ".claude", "skills", "amtp")
 	copyTree(t, "..", root)
@@ -190,7 +190,7 @@ func TestACloneIsASkill(t *testing.T) {
 	}
 }
 
-// copyTree copies what the program is made of.
+// copyTree copies the sources of the program.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {

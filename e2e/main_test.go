@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMain leaves these tests to make check under -short: they build the program and run
-// it, again and again.
+// TestMain leaves these tests to make check under -short, because they build the
+// program and run it many times.
 func TestMain(m *testing.M) {
 	if flag.Parse(); testing.Short() {
 		fmt.Println("left to make check: these tests build the program and run it")

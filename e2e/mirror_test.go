@@ -17,26 +17,26 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi/replay"
 )
 
-// mirror stands before a gateway and holds every request that a story makes, and
-// its answer, against the document of the API. It passes both on as they are,
-// and the people of the story know no other address.
+// mirror is a proxy before a gateway. It checks every request that a story makes, and
+// its answer, against the document of the API. It passes both on unchanged, and the
+// people of the story know no other address.
 type mirror struct {
 	t       *testing.T
-	address string // where it stands, also after the gateway was started anew
+	address string // its address, which stays when the gateway is restarted
 	front   *http.Server
 }
 
-// pane is a mirror before one start of a gateway. A request that is still under
-// way when the gateway is started anew stays with the one it was made to.
+// pane is a mirror before one start of a gateway. A request that is under way when the
+// gateway is restarted stays with the earlier start.
 type pane struct {
 	t      *testing.T
-	behind string // where the gateway is
+	behind string // the gateway's URL
 }
 
 var document = sync.OnceValues(replay.Load)
 
-// direct opens a connection per request: one that was left from a gateway that
-// is gone would have the request made twice.
+// direct opens a connection for each request. A connection left from a gateway that has
+// ended would cause the request to be sent twice.
 var direct = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 
 // stand puts the mirror before the gateway at base and returns its own URL.
@@ -54,8 +54,8 @@ func (m *mirror) stand(base, dataDir string) (string, error) {
 	return "http://" + m.address, m.record(dataDir)
 }
 
-// record writes down that the gateway is where its mirror stands: commands on
-// this machine look for it there.
+// record records the mirror's address as the gateway's, so that commands on this
+// machine use it.
 func (m *mirror) record(dataDir string) error {
 	name := filepath.Join(dataDir, datadir.GatewayFile)
 	b, err := os.ReadFile(name)
@@ -70,7 +70,7 @@ func (m *mirror) record(dataDir string) error {
 	if b, err = json.Marshal(running); err != nil {
 		return err
 	}
-	// The gateway, which looks at the note now and then, must not find it half written.
+	// The gateway, which checks the note at intervals, must not find it half written.
 	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (m *mirror) record(dataDir string) error {
 func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // who asked has gone
+		panic(http.ErrAbortHandler) // the caller has gone
 	}
 	out := r.Clone(r.Context())
 	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", p.behind, ""
@@ -103,10 +103,10 @@ func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(body) // who asked may have gone
+	_, _ = w.Write(body) // the caller may have gone
 }
 
-// leave takes the mirror away with its gateway.
+// leave removes the mirror together with its gateway.
 func (m *mirror) leave() {
 	if m.front != nil {
 		_ = m.front.Close()

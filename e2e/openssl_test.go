@@ -19,20 +19,21 @@ import (
 	"time"
 )
 
-// captured is a message as it arrived, and the record of the key that it names.
+// captured is a message as it arrived, and the record of the key that its signature
+// names.
 type captured struct {
 	body   string
 	record string
 }
 
-// opensslSays runs the recipe of docs/signatures.md, in which OpenSSL and Node
-// verify a message and nothing of ours does. It returns what the recipe printed,
-// and whether it came to its end without an error.
+// opensslSays runs the recipe of docs/signatures.md, in which OpenSSL and Node verify a
+// message without any code of ours. It returns the output of the recipe, and whether
+// the recipe ended without an error.
 func opensslSays(t *testing.T, c captured) (output string, verified bool) {
 	t.Helper()
 	for _, program := range []string{"sh", "openssl", "node"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is not here, and with it the verifier that is not ours (Debian: apt-get install openssl nodejs): %v",
+			t.Fatalf("%s is needed as an independent verifier (Debian: apt-get install openssl nodejs): %v",
 				program, err)
 		}
 	}
@@ -64,12 +65,12 @@ func opensslSays(t *testing.T, c captured) (output string, verified bool) {
 	return string(out), err == nil
 }
 
-// agree expects of the recipe that it verifies the message, and nothing that
-// differs from it by a byte.
+// agree expects that the recipe verifies the message, and no message that differs from
+// it by a byte.
 func agree(t *testing.T, c captured) {
 	t.Helper()
 	if out, ok := opensslSays(t, c); !ok || !strings.Contains(out, "Verified OK") {
-		t.Fatalf("openssl does not verify what left:\n%s\nbody %s\nrecord %s", out, c.body, c.record)
+		t.Fatalf("openssl does not verify the sent message:\n%s\nbody %s\nrecord %s", out, c.body, c.record)
 	}
 	for what, other := range map[string]captured{
 		"a letter of the text":      {flip(t, c.body, "by hand"), c.record},
@@ -84,7 +85,7 @@ func agree(t *testing.T, c captured) {
 	}
 }
 
-// flip changes the byte behind the text to another one that may stand there.
+// flip changes the byte after the text to another valid one.
 func flip(t *testing.T, body, behind string) string {
 	t.Helper()
 	at := strings.Index(body, behind)
@@ -95,7 +96,7 @@ func flip(t *testing.T, body, behind string) string {
 	return body[:at] + swap(body[at:])
 }
 
-// swap changes the first byte of a text.
+// swap replaces the first byte of a text by another.
 func swap(s string) string {
 	first := "1"
 	if s[0] == '1' {
@@ -104,13 +105,13 @@ func swap(s string) string {
 	return first + s[1:]
 }
 
-// outsider is the gateway of another domain, which keeps what it is sent.
+// outsider is the gateway of another domain, which keeps the messages sent to it.
 type outsider struct {
 	domain  string
 	arrived chan string
 }
 
-// outsider opens an HTTPS server for the domain, and publishes where it is.
+// outsider opens an HTTPS server for the domain, and publishes its address.
 func (n *internet) outsider(domain string) *outsider {
 	n.Helper()
 	s := &outsider{domain: domain, arrived: make(chan string, 8)}
@@ -159,7 +160,7 @@ func (s *outsider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
-	_ = json.NewEncoder(w).Encode(answer) // a caller that went away gets nothing
+	_ = json.NewEncoder(w).Encode(answer) // a caller that went away gets no answer
 }
 
 // receive waits for the next message.
@@ -193,9 +194,8 @@ func (n *internet) lookUp(domain, body string) captured {
 	return captured{body: body, record: txts[0]}
 }
 
-// TestOpenSSLVerifiesWhatLeaves sends a message from a gateway that runs as it
-// does anywhere to one that is not ours. OpenSSL verifies what arrives there with
-// the key that DNS has.
+// TestOpenSSLVerifiesWhatLeaves sends a message from a gateway in its usual form to a
+// gateway that is not ours. OpenSSL verifies the arrived message with the key in DNS.
 func TestOpenSSLVerifiesWhatLeaves(t *testing.T) {
 	n := newInternet(t)
 	b := n.outsider("b.example")
@@ -213,8 +213,8 @@ func TestOpenSSLVerifiesWhatLeaves(t *testing.T) {
 	agree(t, c)
 }
 
-// TestOpenSSLAgreesWithTheVectors runs the recipe over the vectors that verify,
-// of either algorithm.
+// TestOpenSSLAgreesWithTheVectors runs the recipe over the vectors with a valid
+// signature, of either algorithm.
 func TestOpenSSLAgreesWithTheVectors(t *testing.T) {
 	for _, file := range []string{"es256.json", "rs256.json"} {
 		var list []struct {

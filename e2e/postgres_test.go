@@ -12,11 +12,11 @@ import (
 )
 
 // onFiles are the stories about files in a data directory, which a gateway on
-// PostgreSQL does not have; testdata/postgres tells what it has instead.
+// PostgreSQL does not have. testdata/postgres has stories about its equivalents.
 var onFiles = []string{"backup", "check", "domain", "keys", "operations", "service", "signing"}
 
-// TestStoriesOnPostgreSQL tells the stories in which a gateway runs once more, with
-// its data in a PostgreSQL: nobody in them notices.
+// TestStoriesOnPostgreSQL runs the stories with a gateway again, with its data in a
+// PostgreSQL. Their results are the same.
 func TestStoriesOnPostgreSQL(t *testing.T) {
 	bin := build(t)
 	params := onPostgreSQL(t, stories(t, bin, ""))
@@ -35,13 +35,13 @@ func TestStoriesOnPostgreSQL(t *testing.T) {
 		}
 	}
 	if len(params.Files) < 8 {
-		t.Errorf("only %q are told", params.Files)
+		t.Errorf("only %q are run", params.Files)
 	}
 	testscript.Run(t, params)
 	testscript.Run(t, onPostgreSQL(t, stories(t, bin, "testdata/postgres")))
 }
 
-// onPostgreSQL gives every story a database of its own.
+// onPostgreSQL gives every story a separate database.
 func onPostgreSQL(t *testing.T, params testscript.Params) testscript.Params {
 	setup := params.Setup
 	params.Setup = func(env *testscript.Env) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestPush runs the receiver of every language in examples/push through one
-// story. Beside the commands of the other stories it has these:
+// TestPush runs the receiver of every language in examples/push through one story. In
+// addition to the commands of the other stories it has these:
 //
 //	receiver FILE      start the receiver with its secret in FILE; sets HOOK to its URL
 //	worker-says REGEXP wait until it prints such a line

@@ -24,19 +24,19 @@ var (
 
 const releases = "../internal/store/sqlite/testdata/releases"
 
-// souvenir is what is known of a database that a release left.
+// souvenir describes a database that a release wrote.
 type souvenir struct {
-	Program string            `json:"program"` // what amtp version said
+	Program string            `json:"program"` // the output of amtp version
 	Keys    map[string]string `json:"keys"`    // name → key
-	Acked   string            `json:"acked"`   // ids: bob acknowledged it
-	Read    string            `json:"read"`    // bob read it
-	Unread  string            `json:"unread"`  // bob did not; sent under the key "once"
-	Group   string            `json:"group"`   // to bob and carol
+	Acked   string            `json:"acked"`   // the id of a message that bob acknowledged
+	Read    string            `json:"read"`    // the id of one that bob read
+	Unread  string            `json:"unread"`  // the id of one that bob did not read; sent under the key "once"
+	Group   string            `json:"group"`   // the id of one to bob and carol
 }
 
 const numbers = `{"big":12345678901234567890,"n":1.50}`
 
-// TestWriteRelease makes the database of a release, when it is told to:
+// TestWriteRelease makes the database of a release, if the flag is given:
 //
 //	go test ./e2e -run TestWriteRelease -release v0.1.0
 func TestWriteRelease(t *testing.T) {
@@ -50,8 +50,8 @@ func TestWriteRelease(t *testing.T) {
 	writeRelease(t, path, filepath.Join(releases, *release))
 }
 
-// writeRelease has a program write a database, and keeps it and what is known of it
-// in files that begin with that name.
+// writeRelease makes a program write a database. It keeps the database and its
+// description in files whose names begin with that name.
 func writeRelease(t *testing.T, path, name string) {
 	t.Helper()
 	data := t.TempDir()
@@ -91,7 +91,7 @@ func writeRelease(t *testing.T, path, name string) {
 	keepRelease(t, name, filepath.Join(data, "amtp.db"), of)
 }
 
-// keepRelease writes the database and what is known of it.
+// keepRelease writes the database and its description.
 func keepRelease(t *testing.T, name, database string, of souvenir) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -128,7 +128,7 @@ func keepRelease(t *testing.T, name, database string, of souvenir) {
 	}
 }
 
-// unpack makes a data directory of the database of a release. Nothing in it is
+// unpack makes a data directory from the database of a release. None of its data is
 // ever old enough to be purged.
 func unpack(t *testing.T, name string) (dir string) {
 	t.Helper()
@@ -162,8 +162,8 @@ func unpack(t *testing.T, name string) (dir string) {
 	return dir
 }
 
-// eachRelease lists the databases that are kept, by the beginning of their files'
-// names, and one that this program writes.
+// eachRelease lists the kept databases, by the beginning of their files' names, and one
+// that this program writes.
 func eachRelease(t *testing.T, bin string) map[string]souvenir {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(releases, "*.json"))
@@ -188,7 +188,7 @@ func eachRelease(t *testing.T, bin string) map[string]souvenir {
 }
 
 // TestReleases starts this program on the database of each release, and on one of its
-// own: everybody finds what was there, with the keys of that time, and goes on.
+// own. With the keys of that time, every agent finds its messages, and can go on.
 func TestReleases(t *testing.T) {
 	bin := build(t)
 	for name, of := range eachRelease(t, bin) {
@@ -232,8 +232,8 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-// TestANewerSchemaIsRefused is a downgrade: the program says that it will not
-// open what a newer one wrote, and how to go on, and changes nothing.
+// TestANewerSchemaIsRefused is a downgrade. The program says that it does not open a
+// database that a newer one wrote, and how to go on. It changes nothing.
 func TestANewerSchemaIsRefused(t *testing.T) {
 	bin := build(t)
 	for name := range eachRelease(t, bin) {

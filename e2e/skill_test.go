@@ -15,7 +15,7 @@ import (
 	"github.com/amtp-go/amtp/skills"
 )
 
-// assistant is somebody who types what the skill says.
+// assistant is a user who types the commands of the skill.
 type assistant struct {
 	t       *testing.T
 	bin     string
@@ -30,7 +30,7 @@ func newAssistant(t *testing.T, bin, url string) *assistant {
 	}}
 }
 
-// types runs lines of shell and returns what they printed and their exit code.
+// types runs lines of shell and returns their output and their exit code.
 func (a *assistant) types(script string) (output string, exit int) {
 	a.t.Helper()
 	cmd := exec.Command("sh", "-e", "-c", script)
@@ -62,9 +62,9 @@ var (
 	anID   = regexp.MustCompile(`\bID\b`)
 )
 
-// TestEveryCommandOfTheSkill types what the skill teaches, in its order, at a
-// real gateway: all of it succeeds. Bob and carol are there, and before each
-// step bob wrote something new.
+// TestEveryCommandOfTheSkill types the commands of the skill, in its order, at a real
+// gateway, and all of them succeed. Bob and carol are registered, and before each step
+// bob wrote a new message.
 func TestEveryCommandOfTheSkill(t *testing.T) {
 	slow.Test(t, "it types every command of the skill")
 	bin := build(t)
@@ -107,7 +107,7 @@ func TestEveryCommandOfTheSkill(t *testing.T) {
 	alice.mustType("amtp setup --name alice")
 	for _, m := range spans.FindAllStringSubmatch(blocks.ReplaceAllString(text, ""), -1) {
 		command := m[1]
-		if args := strings.Fields(command); len(args) == 2 { // named, not to be typed so
+		if args := strings.Fields(command); len(args) == 2 { // named in the text, not to be typed
 			command = "amtp help " + args[1]
 		}
 		id := sentID.FindStringSubmatch(alice.mustType(`amtp send --to bob@localhost --text "something else"`))[1]
