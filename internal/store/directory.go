@@ -397,7 +397,7 @@ func (d *Directory) All() []*gateway.Agent {
 // directory waits for no more.
 const pageStep = 256
 
-// Page lists living agents. It looks at most agents at most; 0 is all.
+// Page lists living agents. It looks at no more than most of them; 0 means all.
 func (d *Directory) Page(f gateway.AgentFilter, most int) (page gateway.AgentPage) {
 	page.Next = f.After
 	spent := func(looked int) bool { return most > 0 && looked >= most }

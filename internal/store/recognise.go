@@ -81,8 +81,8 @@ func Recognise(ctx context.Context, in *Incoming, l Lookups, keep bool) (row int
 
 // unsigned returns the row of an earlier message that was sent before its domain
 // signed, and that the incoming one repeats; 0 for none. Other senders may have used
-// the domain's name then. Where several such messages make the match ambiguous, there
-// is none.
+// the domain's name then: a message under the same id or key with other content does
+// not count.
 func unsigned(ctx context.Context, in *Incoming, l Lookups) (row int64, err error) {
 	if in.GivenID != "" {
 		row, _, err = byID(ctx, in, l)

@@ -207,8 +207,8 @@ type AnsweredRow struct {
 	Copies []DeliveryRow
 }
 
-// Answered returns the id under which other gateways know the message, and its other
-// known ids.
+// Answered returns the id under which other gateways know the message. a has its
+// author's domain, or for a message sent from here the copies with other ids.
 func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Answered) {
 	own := MessageID(r.UUID)
 	if !r.Local {
