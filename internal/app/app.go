@@ -26,6 +26,7 @@ import (
 	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
@@ -56,6 +57,7 @@ type App struct {
 	coalesced *coalesce.Listener // below listener, nil without TLS
 	server    *http.Server
 	queue     *queue.Queue
+	couriers  courier.Router
 	seal      gateway.Seal
 	brought   *access.Brought // the key that the configuration names, while there is no domain
 

@@ -69,6 +69,7 @@ func spent(err error) error {
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
+	a.couriers = couriers
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	in.Heard = a.queue.Heard
 	if err := a.federate(in, couriers); err != nil {

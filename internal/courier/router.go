@@ -40,9 +40,9 @@ func (r Router) carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 }
 
 // takeUnreadable removes from a parcel the recipients whose rows cannot be read, and
-// returns their outcomes. The recipients of a report stay, because it tells of them.
+// returns their outcomes. Those of a job that decides nothing stay: a report tells of them.
 func takeUnreadable(p *gateway.Parcel) (lost []gateway.Outcome) {
-	if p.Destination.Kind() == gateway.KindReport {
+	if !p.Destination.Kind().Decides() {
 		return nil
 	}
 	var sound []gateway.Delivery

@@ -239,5 +239,5 @@ func (r *rest) settle(s *Settlement) {
 // do, of messages, never of reports. Who wrote from elsewhere hears from the
 // gateway that took the message. AMTP §8.
 func (j *Job) Reported() bool {
-	return j.SenderAgent != 0 && j.Class != ClassGateway && j.Destination != Reports
+	return j.SenderAgent != 0 && j.Class != ClassGateway && j.Destination.Kind().Decides()
 }

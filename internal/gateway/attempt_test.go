@@ -241,16 +241,6 @@ func TestReported(t *testing.T) {
 	}
 }
 
-func TestDestinations(t *testing.T) {
-	for d, want := range map[gateway.Destination]gateway.Kind{
-		"b.example": gateway.KindRemote, gateway.PushTo(12): gateway.KindPush, gateway.Reports: gateway.KindReport,
-	} {
-		if got := d.Kind(); got != want {
-			t.Errorf("%s is of kind %d, want %d", d, got, want)
-		}
-	}
-}
-
 // TestSeal: a secret opens with its key, in its place, unchanged, and in no
 // other way.
 func TestSeal(t *testing.T) {

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -11,57 +9,6 @@ import (
 
 // JobID names a job for good; it is never used again.
 type JobID int64
-
-// Kind says what a job does.
-type Kind int
-
-// The kinds. The numbers are stored.
-const (
-	KindRemote Kind = 1 // carries a message to the gateway of another domain
-	KindPush   Kind = 2 // carries a message to the endpoint of a local agent
-	KindReport Kind = 3 // tells a local sender what could not be delivered
-)
-
-// Destination is what jobs are queued for: jobs for one destination share its
-// fate, and never delay those for another. It is a domain in lower case, or one
-// of the names that PushTo returns, or Reports. A domain has no colon.
-type Destination string
-
-// Reports is where reports of failures go: into inboxes of this gateway.
-const Reports Destination = "report:"
-
-// PushTo returns the destination of what is pushed to a local agent.
-func PushTo(agent AgentID) Destination {
-	return Destination("push:" + strconv.FormatInt(int64(agent), 10))
-}
-
-// Kind returns what the jobs of a destination do.
-func (d Destination) Kind() Kind {
-	switch {
-	case d == Reports:
-		return KindReport
-	case strings.HasPrefix(string(d), "push:"):
-		return KindPush
-	}
-	return KindRemote
-}
-
-// Agent returns to which local agent is pushed, 0 for any other destination.
-func (d Destination) Agent() int64 {
-	id, err := strconv.ParseInt(strings.TrimPrefix(string(d), "push:"), 10, 64)
-	if err != nil || d.Kind() != KindPush {
-		return 0
-	}
-	return id
-}
-
-// Domain returns the domain of a remote destination, "" for any other.
-func (d Destination) Domain() amtp.Domain {
-	if d.Kind() != KindRemote {
-		return ""
-	}
-	return amtp.Domain(d)
-}
 
 // Job is something that the gateway does after it has answered: to carry one
 // message to one destination, or to report a failure. It ends when every

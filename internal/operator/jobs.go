@@ -11,10 +11,6 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// kinds are the words for what jobs do.
-var kinds = map[gateway.Kind]string{gateway.KindRemote: "remote", gateway.KindPush: "push",
-	gateway.KindReport: "report"}
-
 // Jobs lists what is still to be delivered, and how healthy the destinations are. Message
 // of the filter may be any id by which a sender knows the message. next is where the page
 // that follows begins.
@@ -94,10 +90,12 @@ func (o *Operator) Cancel(ctx context.Context, id string) (admin.QueuedJob, erro
 		return admin.QueuedJob{}, jobRefusal(err, job.ID)
 	}
 	job.State, job.Due, job.Lease = gateway.Cancelled, time.Time{}, time.Time{}
+	if !job.Destination.Kind().Decides() {
+		return jobView(&job), nil
+	}
 	for i := range job.Recipients {
-		if d := &job.Recipients[i]; job.Destination != gateway.Reports {
-			d.State, d.Changed, d.NextDue, d.ErrorCode, d.ErrorText = gateway.Cancelled, now, time.Time{}, "", ""
-		}
+		d := &job.Recipients[i]
+		d.State, d.Changed, d.NextDue, d.ErrorCode, d.ErrorText = gateway.Cancelled, now, time.Time{}, "", ""
 	}
 	return jobView(&job), nil
 }
@@ -145,7 +143,7 @@ func jobRefusal(err error, id gateway.JobID) error {
 
 func jobView(j *gateway.Parcel) admin.QueuedJob {
 	v := admin.QueuedJob{
-		ID: admin.JobID(j.ID), Kind: kinds[j.Destination.Kind()], Destination: string(j.Destination),
+		ID: admin.JobID(j.ID), Kind: j.Destination.Kind().String(), Destination: string(j.Destination),
 		State:     j.State.String(),
 		MessageID: j.Message, Sender: j.Envelope.Sender, Subject: j.Envelope.Subject,
 		Recipients: make([]amtp.RecipientStatus, len(j.Recipients)), Size: j.Size, Attempts: j.Attempts,

@@ -58,10 +58,9 @@ const (
 // every round of successes. After five failures in a row the destination closes; then one
 // attempt is made at least every minute.
 const (
-	firstWindow = 1
-	// as many as one or two HTTP/2 connections carry; servers allow a hundred streams and more on each
-	maxWindow    = 192
-	nearWindow   = 8 // at an agent's endpoint, and for reports
+	firstWindow  = 1
+	maxWindow    = gateway.MaxWidth
+	nearWindow   = 8 // a window that is small, as at an agent's endpoint
 	maxFailures  = 5
 	longestPause = time.Minute
 	// shortPause is the time between attempts at new mail for a gateway that answers but
@@ -121,14 +120,8 @@ func (l *destination) entry(p gateway.Part) *entry {
 	return &l.fresh
 }
 
-// width returns how many attempts at once a destination may have at most. An agent's
-// endpoint gets fewer than a gateway, and so do reports, which are written here.
-func (l *destination) width() int {
-	if l.destination.Kind() == gateway.KindRemote {
-		return maxWindow
-	}
-	return nearWindow
-}
+// width returns how many attempts at once a destination may have at most.
+func (l *destination) width() int { return l.destination.Kind().Width() }
 
 // atHost is the reason of entries that wait for slots of the destination's host.
 func (l *destination) atHost() reason { return reason{host: l.host, well: l.health == well} }

@@ -82,16 +82,17 @@ func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 // New returns a queue that Run starts.
 func New(store Store, courier gateway.Courier, o Options) *Queue {
 	memory := newMemory()
+	schedulers := make(map[gateway.Kind]*scheduler)
+	for _, k := range gateway.Kinds() {
+		schedulers[k] = newScheduler().sharing(memory)
+	}
 	return &Queue{
 		// without the monotonic clock, because it is compared with stored times
 		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) },
 		log: o.Log, lease: o.Lease,
-		schedulers: map[gateway.Kind]*scheduler{
-			gateway.KindRemote: newScheduler().sharing(memory), gateway.KindPush: newScheduler().sharing(memory),
-			gateway.KindReport: newScheduler().sharing(memory),
-		},
-		done:   make(chan attemptResult, 3*maxLeased),
-		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
+		schedulers: schedulers,
+		done:       make(chan attemptResult, 3*maxLeased),
+		probes:     make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
 		backgroundSlots: make(chan struct{}, 4),
 		healthRequests:  make(chan chan<- []gateway.DestinationHealth), workers: newWorkers(),
 	}

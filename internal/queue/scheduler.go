@@ -153,7 +153,7 @@ func (s *scheduler) placeAll(l *destination) {
 // classOf returns the class that an attempt would have now.
 func classOf(e *entry) class {
 	switch {
-	case e.of.destination == gateway.Reports:
+	case e.of.destination.Kind().Internal():
 		return steady // no other gateway takes part in it
 	case e.part == gateway.Tried:
 		return again

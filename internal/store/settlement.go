@@ -42,7 +42,7 @@ func (j *QueuedJob) Lapse() {
 // It is 0 for a report: the deliveries that it reports have failed, and stay so.
 func (j *QueuedJob) Cancelled() (gateway.State, error) {
 	state, err := gateway.Next(j.State, gateway.Cancel)
-	if j.Destination == gateway.Reports {
+	if !j.Destination.Kind().Decides() {
 		state = 0
 	}
 	return state, err
@@ -89,7 +89,7 @@ func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) 
 // MayReport reports whether failures of the job are reported, provided that the sender
 // lives.
 func (e *Ending) MayReport() bool {
-	return e.Report && e.Job.Destination != gateway.Reports && e.Job.SenderAgent != 0
+	return e.Report && e.Job.Destination.Kind().Decides() && e.Job.SenderAgent != 0
 }
 
 // SettlementRows are the rows that settlements write, by the statement that writes
@@ -186,7 +186,7 @@ func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives b
 // decide enters the result of one delivery, and reports whether it failed.
 func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Result) (failed bool, err error) {
 	row := DoneRow{Seq: d.Seq, Agent: d.Agent, Now: Micros(e.Now), Attempts: e.Job.Attempts}
-	if e.Job.Destination == gateway.Reports {
+	if !e.Job.Destination.Kind().Decides() {
 		r.Done = append(r.Done, row)
 		return false, nil
 	}

@@ -149,10 +149,7 @@ func deadSelection(f gateway.DeadFilter, after int64) where {
 		w.and(`d.seq > %s`, after)
 	case f.Destination != "":
 		const key = `d.agent, coalesce(split_part(d.address, '@', 2), '')`
-		domain := ""
-		if f.Destination.Kind() == gateway.KindRemote {
-			domain = string(f.Destination)
-		}
+		domain := string(f.Destination.Domain())
 		w.add(` AND (`+key+`) <= (%s::bigint`, f.Destination.Agent())
 		w.add(`, %s)`, domain)
 		w.add(` AND (`+key+`, d.seq) > (%s::bigint`, f.Destination.Agent())
@@ -175,11 +172,8 @@ func deadSelection(f gateway.DeadFilter, after int64) where {
 		w.and(`d.message = (SELECT id FROM message WHERE uuid = %s)`, u[:])
 	}
 	if f.Destination != "" && (f.IDs != nil || f.Message != "") {
-		if f.Destination.Kind() == gateway.KindRemote {
-			w.and(`d.agent = 0 AND split_part(d.address, '@', 2) = %s`, string(f.Destination))
-		} else {
-			w.and(`d.agent = %s`, f.Destination.Agent())
-		}
+		w.and(`d.agent = %s`, f.Destination.Agent())
+		w.and(`coalesce(split_part(d.address, '@', 2), '') = %s`, string(f.Destination.Domain()))
 	}
 	w.sql += order
 	return w

@@ -68,11 +68,12 @@ type parcelRow struct {
 	thread     string             // of a push
 }
 
-// The jobs with their messages, with the bodies where $2 is set; and the deliveries
+// The jobs with their messages, with the bodies where $2 is set, and for a destination
+// with the prefix $3 whether its agent met the sender in the message; and the deliveries
 // that wait for the jobs.
 const (
 	jobsWithMessages = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
-			j.destination LIKE 'push:%' AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
+			starts_with(j.destination, $3) AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
 		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
 	jobDeliveries = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
 		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
@@ -86,7 +87,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var e envelope
 	var content []byte
 	into := append(append(q.into(), e.into()...), &content, &e.row.First)
-	queue(b, jobsWithMessages, []any{ids, body}, into, func() error {
+	queue(b, jobsWithMessages, []any{ids, body, gateway.KindPush.Prefix()}, into, func() error {
 		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), bodyRow: bodyRow{e.read(), content}}
 		return nil
 	})
@@ -114,7 +115,7 @@ func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err
 	if p.Recipients, err = s.deliveries(ctx, r.deliveries); err != nil {
 		return gateway.Parcel{}, err
 	}
-	if r.Destination.Kind() == gateway.KindPush {
+	if r.Destination.Agent() != 0 {
 		p.Thread = store.Thread(r.thread, p.Envelope.ID)
 	}
 	return p, nil

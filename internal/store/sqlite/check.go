@@ -227,9 +227,9 @@ var consistency = []nothing{
 var queueing = []nothing{
 	{"waiting deliveries", "every delivery that waits has the job that carries it",
 		"deliveries wait for nothing: their job is gone or carries something else",
-		`SELECT count(*) FROM delivery d WHERE d.state = ? AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = d.job AND j.message = d.message
-			AND j.destination = CASE WHEN d.agent <> 0 THEN 'push:' || d.agent ELSE substr(d.address, instr(d.address, '@') + 1) END)`,
-		[]any{int(gateway.Queued)}},
+		`SELECT count(*) FROM delivery d WHERE d.state = ?1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = d.job AND j.message = d.message
+			AND j.destination = CASE WHEN d.agent <> 0 THEN ?2 || d.agent ELSE substr(d.address, instr(d.address, '@') + 1) END)`,
+		[]any{int(gateway.Queued), gateway.KindPush.Prefix()}},
 	{"jobs", "every job has its message and something to carry", "jobs without their message or without a delivery",
 		`SELECT count(*) FROM job j WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = j.message AND m.body IS NOT NULL)
 			OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id

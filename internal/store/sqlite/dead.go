@@ -120,8 +120,8 @@ func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 // deadTo returns the values that the deliveries to a destination have: the agent, and
 // the domain of the address, null for a local agent.
 func deadTo(d gateway.Destination) (agent int64, domain any) {
-	if d.Kind() == gateway.KindRemote {
-		return 0, string(d)
+	if remote := d.Domain(); remote != "" {
+		return 0, string(remote)
 	}
 	return d.Agent(), null{}
 }

@@ -144,7 +144,7 @@ func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) 
 	}
 	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
 			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.Row, int64(j.ID))
-	if err != nil || j.Destination.Kind() != gateway.KindPush {
+	if err != nil || j.Destination.Agent() == 0 {
 		return p, err
 	}
 	err = c.query(`SELECT thread FROM delivery d INDEXED BY delivery_message WHERE d.message = ? AND d.job = ?`,

@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+)
+
+// Kind says what a job does. A job's destination tells its kind.
+type Kind int
+
+// The kinds. Each has a row in the table below, and a courier.
+const (
+	KindRemote Kind = iota + 1 // carries a message to the gateway of another domain
+	KindPush                   // carries a message to the endpoint of a local agent
+	KindReport                 // tells a local sender what could not be delivered
+)
+
+// How many attempts may be made at once at one destination.
+const (
+	MaxWidth  = 192 // as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
+	nearWidth = 8   // at an agent's endpoint, and for what this gateway writes itself
+)
+
+// kindRow says everything that the gateway knows of the jobs of one kind. What depends
+// on the kind asks for a property and compares no kinds, so that a new kind needs a row
+// here and a courier.
+type kindRow struct {
+	kind     Kind
+	name     string // for people
+	prefix   string // with which its destinations begin, colon included; "" for domains
+	width    int    // attempts that may be made at once at one destination
+	decides  bool   // its deliveries wait for it; without that, its payload says what it is about
+	internal bool   // nobody outside this gateway takes part in an attempt
+}
+
+var kinds = []kindRow{
+	{kind: KindRemote, name: "remote", prefix: "", width: MaxWidth, decides: true, internal: false},
+	{kind: KindPush, name: "push", prefix: "push:", width: nearWidth, decides: true, internal: false},
+	{kind: KindReport, name: "report", prefix: "report:", width: nearWidth, decides: false, internal: true},
+}
+
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	list := make([]Kind, len(kinds))
+	for i := range kinds {
+		list[i] = kinds[i].kind
+	}
+	return list
+}
+
+func (k Kind) row() *kindRow { return &kinds[k-1] }
+
+// String returns the kind's name.
+func (k Kind) String() string { return k.row().name }
+
+// Prefix returns with what the destinations of the kind begin, "" for those that are
+// domains.
+func (k Kind) Prefix() string { return k.row().prefix }
+
+// Width returns how many attempts may be made at once at one destination of the kind.
+func (k Kind) Width() int { return k.row().width }
+
+// Decides reports whether deliveries wait for jobs of the kind, and are decided by their
+// attempts. A job of any other kind has a payload that says what it is about.
+func (k Kind) Decides() bool { return k.row().decides }
+
+// Internal reports whether nobody outside this gateway takes part in an attempt.
+func (k Kind) Internal() bool { return k.row().internal }
+
+// Destination is what jobs are queued for: jobs for one destination share its
+// fate, and never delay those for another. It is a domain in lower case, or one
+// of the names that PushTo returns, or Reports. A domain has no colon.
+type Destination string
+
+// Reports is where reports of failures go: into inboxes of this gateway.
+const Reports Destination = "report:"
+
+// PushTo returns the destination of what is pushed to a local agent.
+func PushTo(agent AgentID) Destination {
+	return Destination(KindPush.Prefix() + strconv.FormatInt(int64(agent), 10))
+}
+
+// Kind returns what the jobs of a destination do.
+func (d Destination) Kind() Kind {
+	if colon := strings.IndexByte(string(d), ':'); colon >= 0 {
+		for i := range kinds {
+			if kinds[i].prefix == string(d[:colon+1]) {
+				return kinds[i].kind
+			}
+		}
+	}
+	return KindRemote
+}
+
+// Agent returns to which local agent is pushed, 0 for any other destination.
+func (d Destination) Agent() int64 {
+	id, err := strconv.ParseInt(strings.TrimPrefix(string(d), KindPush.Prefix()), 10, 64)
+	if err != nil || d.Kind() != KindPush {
+		return 0
+	}
+	return id
+}
+
+// Domain returns the domain of a remote destination, "" for any other.
+func (d Destination) Domain() amtp.Domain {
+	if d.Kind() != KindRemote {
+		return ""
+	}
+	return amtp.Domain(d)
+}
