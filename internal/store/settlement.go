@@ -10,7 +10,8 @@ import (
 // QueuedJob is a job with the row of its message. ID 0 means that there is no job.
 type QueuedJob struct {
 	gateway.Job
-	Row int64
+	Row     int64
+	Payload string // see EncodeReport; "" for a job that decides deliveries
 }
 
 // LeasedUnder reports whether the job exists and is leased under the fence.
@@ -39,7 +40,7 @@ func (j *QueuedJob) Lapse() {
 }
 
 // Cancelled returns the state that the job's deliveries get when the job is cancelled.
-// It is 0 for a report: the deliveries that it reports have failed, and stay so.
+// It is 0 for a job that decides no delivery.
 func (j *QueuedJob) Cancelled() (gateway.State, error) {
 	state, err := gateway.Next(j.State, gateway.Cancel)
 	if !j.Destination.Kind().Decides() {
@@ -79,7 +80,7 @@ func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) 
 	if code == "" {
 		code = amtp.CodeRecipientUnavailable
 	}
-	for _, d := range waiting {
+	for _, d := range j.subject(waiting) {
 		e.Results = append(e.Results, gateway.Result{Delivery: gateway.DeliveryID(d.Seq), Event: gateway.GiveUp,
 			Code: code, Reason: j.Reason})
 	}
@@ -93,9 +94,9 @@ func (e *Ending) MayReport() bool {
 }
 
 // SettlementRows are the rows that settlements write, by the statement that writes
-// them. Times are microseconds, 0 for none. Reports are written before Dead.
+// them. Times are microseconds, 0 for none.
 type SettlementRows struct {
-	Done      []DoneRow      // deliveries that reached the other side, or that a report has named
+	Done      []DoneRow      // deliveries that reached the other side
 	Entered   []DoneRow      // deliveries that enter an inbox instead
 	Dead      []DeadRow      // deliveries that failed
 	Gone      []int64        // jobs without waiting deliveries
@@ -109,7 +110,7 @@ type SettlementRows struct {
 type DoneRow struct {
 	Seq      int64
 	Agent    gateway.AgentID
-	State    gateway.State // 0 leaves the state as it is
+	State    gateway.State
 	Now      int64
 	Attempts int
 }
@@ -117,7 +118,6 @@ type DoneRow struct {
 // DeadRow is a delivery that became a dead letter.
 type DeadRow struct {
 	DoneRow
-	Report      int // its index in Reports, from 1, 0 for none
 	First, Last int64
 	Code        string
 	Reason      string
@@ -126,8 +126,9 @@ type DeadRow struct {
 // PostponedRow is a job that waits for its next attempt.
 type PostponedRow struct {
 	*gateway.Settlement
-	State gateway.State
-	Until int64 // when it is due
+	State   gateway.State
+	Until   int64  // when it is due
+	Payload string // as of a QueuedJob
 }
 
 // ReturnedRow is a job as it was before its lease.
@@ -142,11 +143,13 @@ type ReportRow struct {
 	Flow    gateway.Flow
 	Now     int64
 	Size    int
+	Payload string // as EncodeReport returns it
 }
 
 // Add enters the settlement of a job that is still leased under its fence. waiting are
 // the deliveries that wait for the job. senderLives reports whether its sender is a
-// living agent here.
+// living agent here. No delivery waits for a report: its payload names deliveries that
+// failed before, and their rows do not change.
 func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives bool) error {
 	if e.Unmade {
 		return r.giveBack(e)
@@ -155,41 +158,41 @@ func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives b
 	for i := range e.Results {
 		results[e.Results[i].Delivery] = &e.Results[i]
 	}
-	report := senderLives && e.MayReport()
-	left, place := len(waiting), 0
-	for _, d := range waiting {
+	var failed, left []int64
+	for _, d := range e.Job.subject(waiting) {
 		result := results[gateway.DeliveryID(d.Seq)]
-		if result == nil {
-			continue
-		}
-		left--
-		failed, err := r.decide(e, d, result)
-		if err != nil {
-			return err
-		}
-		if failed && report {
-			if place == 0 { // the first failure makes the report of the job
-				r.Reports = append(r.Reports, ReportRow{Message: e.Job.Row, Flow: e.Job.Flow, Now: Micros(e.Now),
-					Size: e.Job.Size})
-				place = len(r.Reports)
+		switch {
+		case result == nil:
+			left = append(left, d.Seq)
+		case e.Job.Destination.Kind().Decides():
+			fails, err := r.decide(e, d, result)
+			if err != nil {
+				return err
 			}
-			r.Dead[len(r.Dead)-1].Report = place
+			if fails {
+				failed = append(failed, d.Seq)
+			}
 		}
 	}
-	if left == 0 {
+	if len(failed) > 0 && senderLives && e.MayReport() {
+		r.Reports = append(r.Reports, ReportRow{Message: e.Job.Row, Flow: e.Job.Flow, Now: Micros(e.Now),
+			Size: e.Job.Size, Payload: EncodeReport(failed)})
+		r.Work = append(r.Work, gateway.Reports)
+	}
+	if len(left) == 0 {
 		r.Gone = append(r.Gone, int64(e.Job.ID))
 		return nil
 	}
-	return r.postpone(e)
+	payload := ""
+	if !e.Job.Destination.Kind().Decides() {
+		payload = EncodeReport(left)
+	}
+	return r.postpone(e, payload)
 }
 
 // decide enters the result of one delivery, and reports whether it failed.
 func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Result) (failed bool, err error) {
 	row := DoneRow{Seq: d.Seq, Agent: d.Agent, Now: Micros(e.Now), Attempts: e.Job.Attempts}
-	if !e.Job.Destination.Kind().Decides() {
-		r.Done = append(r.Done, row)
-		return false, nil
-	}
 	if row.State, err = Decided(result.Event); err != nil {
 		return false, err
 	}
@@ -206,13 +209,14 @@ func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Re
 	return failed, nil
 }
 
-// postpone enters a job that waits for its next attempt.
-func (r *SettlementRows) postpone(e *Ending) error {
+// postpone leaves a job to its next attempt.
+func (r *SettlementRows) postpone(e *Ending, payload string) error {
 	state, err := gateway.Next(e.Job.State, gateway.Postpone)
 	if err != nil {
 		return err
 	}
-	r.Postponed = append(r.Postponed, PostponedRow{Settlement: &e.Settlement, State: state, Until: r.dueAgain(e)})
+	r.Postponed = append(r.Postponed, PostponedRow{Settlement: &e.Settlement, State: state, Until: r.dueAgain(e),
+		Payload: payload})
 	return nil
 }
 

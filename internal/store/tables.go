@@ -54,7 +54,7 @@ func Tables() []Table {
 		table("job", 1, numbers("id"), texts("destination"),
 			numbers("message", "state", "changed", "fence", "attempts", "due", "lease", "begun",
 				"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"),
-			numbers("since", "same", "turn"), texts("troubles")),
+			numbers("since", "same", "turn"), texts("troubles", "payload")),
 		table("dedup", 1, blobs("key"), numbers("message", "used")),
 		table("alias", 4, blobs("id"), numbers("agent"), texts("sender"), blobs("variant"), numbers("message")),
 		table("contact", 2, numbers("agent"), texts("domain")),

@@ -230,7 +230,6 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 // deadDelivery is the part of a dead letter that redrive needs.
 type deadDelivery struct {
 	seq, message int64
-	report       int64 // the job that has yet to report it, or 0
 	agent        int64
 	address      string
 	received     int64
@@ -256,11 +255,11 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 		return 0, err
 	}
 	err = t.query(ctx,
-		`SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
+		`SELECT d.seq, d.message, d.state, d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
 				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender,
+		[]any{&l.seq, &l.message, &l.state, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender,
 			&l.from, &l.further}, func() error {
 			list = append(list, l)
 			return nil
@@ -268,7 +267,7 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 	if err != nil {
 		return 0, err
 	}
-	done := 0
+	var done []deadDelivery
 	for i := range list {
 		state, err := gateway.Next(gateway.State(list[i].state), gateway.Redrive)
 		if err != nil {
@@ -277,9 +276,9 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 		if err := t.redrive(ctx, &list[i], state, times); err != nil {
 			return 0, err
 		}
-		done++
+		done = append(done, list[i])
 	}
-	return done, nil
+	return len(done), t.withdraw(ctx, done)
 }
 
 // redrive queues one dead letter again.
@@ -302,15 +301,37 @@ func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, 
 		err = t.change(ctx,
 		`UPDATE delivery SET state = $1, changed = $2, job = $3, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = $4`, int16(state), now, int64(job), l.seq)
-	if err != nil || l.report == 0 {
-		return err
+	return err
+}
+
+// withdraw takes deliveries that are tried again out of the reports of their failures
+// that were not made yet.
+func (t *tx) withdraw(ctx context.Context, list []deadDelivery) error {
+	again := column(list, func(l *deadDelivery) int64 { return l.seq })
+	var gone, changed []int64
+	var payloads []string
+	var id int64
+	var payload string
+	err := t.query(ctx, `SELECT id, coalesce(payload, '') FROM job WHERE message = ANY ($1::bigint[]) AND destination = $2
+			ORDER BY id FOR UPDATE`,
+		[]any{column(list, func(l *deadDelivery) int64 { return l.message }), string(gateway.Reports)},
+		[]any{&id, &payload}, func() error {
+			switch rest, withdrawn := store.Withdraw(payload, again...); {
+			case !withdrawn:
+			case rest == "":
+				gone = append(gone, id)
+			default:
+				changed, payloads = append(changed, id), append(payloads, rest)
+			}
+			return nil
+		})
+	if err == nil && len(gone) > 0 {
+		_, err = t.change(ctx, `DELETE FROM job WHERE id = ANY ($1::bigint[])`, gone)
 	}
-	// A redriven delivery is not reported; a report without other deliveries is
-	// removed.
-	_,
-		err = t.change(ctx,
-		`DELETE FROM job WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = $2 AND job = $1)`,
-		l.report, l.message)
+	if err == nil && len(changed) > 0 {
+		_, err = t.change(ctx, `UPDATE job j SET payload = u.payload FROM unnest($1::bigint[], $2::text[]) u (id, payload)
+				WHERE j.id = u.id`, changed, payloads)
+	}
 	return err
 }
 

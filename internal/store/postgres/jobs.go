@@ -116,9 +116,7 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 		if err != nil {
 			return err
 		}
-		if state == 0 {
-			_, err = t.change(ctx, `UPDATE delivery SET job = NULL WHERE message = $1 AND job = $2`, j.Row, int64(job))
-		} else {
+		if state != 0 {
 			_, err = t.change(ctx,
 				`UPDATE delivery SET state = $1, changed = $2, attempts = $3, job = NULL WHERE message = $4 AND job = $5`,
 				int16(state), store.Micros(now), j.Attempts, j.Row, int64(job))

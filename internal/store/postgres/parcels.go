@@ -70,13 +70,13 @@ type parcelRow struct {
 
 // The jobs with their messages, with the bodies where $2 is set, and for a destination
 // with the prefix $3 whether its agent met the sender in the message; and the deliveries
-// that wait for the jobs.
+// that wait for the jobs, or all deliveries of the message for a job with a payload.
 const (
 	jobsWithMessages = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
 			starts_with(j.destination, $3) AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
 		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
 	jobDeliveries = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
-		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
+		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND (job = j.id OR j.payload IS NOT NULL) OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
 )
 
 // queueParcels reads jobs with their messages and deliveries. The map that it returns
@@ -112,7 +112,7 @@ func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err
 	if p.Envelope, err = s.envelope(ctx, r.EnvelopeRow); err != nil {
 		return gateway.Parcel{}, err
 	}
-	if p.Recipients, err = s.deliveries(ctx, r.deliveries); err != nil {
+	if p.Recipients, err = s.deliveries(ctx, r.Carried(r.deliveries)); err != nil {
 		return gateway.Parcel{}, err
 	}
 	if r.Destination.Agent() != 0 {

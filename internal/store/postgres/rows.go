@@ -75,7 +75,7 @@ func (d *delivery) read() store.DeliveryRow {
 // message m.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, coalesce(j.first_try, 0), coalesce(j.last_try, 0), j.due,
 	coalesce(j.lease, 0), j.rekeys, coalesce(j.redriven, 0), j.size, coalesce(j.code, ''), j.reason, coalesce(j.since, 0), j.same,
-	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message, coalesce(j.troubles, '')`
+	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message, coalesce(j.troubles, ''), coalesce(j.payload, '')`
 
 // queuedScan is the target of the columns of a job.
 type queuedScan struct {
@@ -90,7 +90,7 @@ type queuedScan struct {
 func (q *queuedScan) into() []any {
 	return []any{&q.id, &q.destination, &q.state, &q.Fence, &q.Attempts, &q.begun, &q.first, &q.last, &q.due,
 		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent,
-		&q.sender, &q.Row, &q.Troubles}
+		&q.sender, &q.Row, &q.Troubles, &q.Payload}
 }
 
 // read returns the job that was scanned last.

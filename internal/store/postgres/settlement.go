@@ -12,8 +12,7 @@ import (
 type settlementRows struct{ store.SettlementRows }
 
 const (
-	finishDeliveries = `UPDATE delivery d SET job = NULL, state = CASE WHEN u.state = 0 THEN d.state ELSE u.state END,
-			changed = CASE WHEN u.state = 0 THEN d.changed ELSE u.now END, attempts = CASE WHEN u.state = 0 THEN d.attempts ELSE u.attempts END
+	finishDeliveries = `UPDATE delivery d SET job = NULL, state = u.state, changed = u.now, attempts = u.attempts
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[]) u (seq, state, now, attempts) WHERE d.seq = u.seq`
 	// A delivery that was to be pushed enters the inbox after all entries that readers
 	// have seen.
@@ -21,14 +20,18 @@ const (
 			changed = u.now, job = NULL, attempts = u.attempts
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[]) u (seq, state, now, attempts) WHERE d.seq = u.seq
 		RETURNING d.agent, d.seq`
-	buryDeliveries = `UPDATE delivery d SET state = u.state, changed = u.now, dead = u.now, job = nullif(u.job, 0), attempts = u.attempts,
+	buryDeliveries = `UPDATE delivery d SET state = u.state, changed = u.now, dead = u.now, job = NULL, attempts = u.attempts,
 			code = nullif(u.code, ''), reason = u.reason, first_try = nullif(u.first, 0), last_try = nullif(u.last, 0)
-		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::bytea[], $8::bigint[], $9::bigint[])
-			u (seq, state, now, attempts, job, code, reason, first, last) WHERE d.seq = u.seq`
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::text[], $6::bytea[], $7::bigint[], $8::bigint[])
+			u (seq, state, now, attempts, code, reason, first, last) WHERE d.seq = u.seq`
+	insertReports = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn, payload)
+		SELECT nextval('job_id'), message, $2, 1, now, now, now, size, 0, 0, 0, 0, turn, payload
+		FROM unnest($1::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[]) u (message, now, size, turn, payload)`
 	postponeJobs = `UPDATE job j SET state = u.state, changed = u.now, due = u.due, lease = NULL, owner = NULL, rekeys = j.rekeys + u.rekey,
-			code = nullif(u.code, ''), reason = u.reason, since = nullif(u.since, 0), same = u.same, troubles = nullif(u.troubles, '')
-		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::bigint[], $9::int[], $10::text[])
-			u (id, state, now, due, rekey, code, reason, since, same, troubles) WHERE j.id = u.id`
+			code = nullif(u.code, ''), reason = u.reason, since = nullif(u.since, 0), same = u.same, troubles = nullif(u.troubles, ''),
+			payload = nullif(u.payload, '')
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::bigint[], $9::int[], $10::text[], $11::text[])
+			u (id, state, now, due, rekey, code, reason, since, same, troubles, payload) WHERE j.id = u.id`
 	returnJobs = `UPDATE job j SET state = u.state, changed = u.now, due = u.due, lease = NULL, owner = NULL, attempts = u.attempts, turn = u.turn,
 			first_try = nullif(u.first, 0), last_try = nullif(u.last, 0)
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::bigint[], $7::bigint[], $8::bigint[])
@@ -37,27 +40,19 @@ const (
 
 // write writes the rows, in one round trip.
 func (r *settlementRows) write(ctx context.Context, t *tx) error {
-	var reports jobRows
-	for _, n := range r.Reports {
-		reports.add(n.Message, gateway.Reports, n.Flow, n.Now, n.Size)
-	}
-	ids, err := t.jobIDs(ctx, len(reports.message))
-	if err != nil {
-		return err
-	}
 	batch := &pgx.Batch{}
-	reports.queue(batch, ids)
 	if len(r.Done) > 0 {
 		batch.Queue(finishDeliveries, columns(r.Done)...)
 	}
 	r.queueEntered(batch, t)
-	r.queueDead(batch, ids)
+	r.queueDead(batch)
+	r.queueReports(batch)
 	r.queuePostponed(batch)
 	r.queueReturned(batch)
 	if len(r.Gone) > 0 {
 		batch.Queue(`DELETE FROM job WHERE id = ANY ($1::bigint[])`, r.Gone)
 	}
-	t.work = append(append(t.work, r.Work...), reports.destination...)
+	t.work = append(t.work, r.Work...)
 	t.dead += len(r.Gone) + len(r.Postponed) + len(r.Returned)
 	return t.SendBatch(ctx, batch).Close()
 }
@@ -85,22 +80,29 @@ func (r *settlementRows) queueEntered(batch *pgx.Batch, t *tx) {
 	})
 }
 
-func (r *settlementRows) queueDead(batch *pgx.Batch, reports []int64) {
+func (r *settlementRows) queueDead(batch *pgx.Batch) {
 	if len(r.Dead) == 0 {
 		return
 	}
 	args := columns(column(r.Dead, func(r *store.DeadRow) store.DoneRow { return r.DoneRow }))
 	batch.Queue(buryDeliveries, append(args,
-		column(r.Dead, func(r *store.DeadRow) int64 {
-			if r.Report == 0 {
-				return 0
-			}
-			return reports[r.Report-1]
-		}),
 		column(r.Dead, func(r *store.DeadRow) string { return r.Code }),
 		column(r.Dead, func(r *store.DeadRow) []byte { return blob(r.Reason) }),
 		column(r.Dead, func(r *store.DeadRow) int64 { return r.First }),
 		column(r.Dead, func(r *store.DeadRow) int64 { return r.Last }))...)
+}
+
+func (r *settlementRows) queueReports(batch *pgx.Batch) {
+	if len(r.Reports) == 0 {
+		return
+	}
+	batch.Queue(insertReports,
+		column(r.Reports, func(r *store.ReportRow) int64 { return r.Message }),
+		string(gateway.Reports),
+		column(r.Reports, func(r *store.ReportRow) int64 { return r.Now }),
+		column(r.Reports, func(r *store.ReportRow) int64 { return int64(r.Size) }),
+		column(r.Reports, func(r *store.ReportRow) int64 { return int64(gateway.TurnOf(r.Flow, 0)) }),
+		column(r.Reports, func(r *store.ReportRow) string { return r.Payload }))
 }
 
 func (r *settlementRows) queuePostponed(batch *pgx.Batch) {
@@ -117,7 +119,8 @@ func (r *settlementRows) queuePostponed(batch *pgx.Batch) {
 		column(r.Postponed, func(r *store.PostponedRow) []byte { return blob(r.Reason) }),
 		column(r.Postponed, func(r *store.PostponedRow) int64 { return store.Micros(r.Since) }),
 		column(r.Postponed, func(r *store.PostponedRow) int32 { return int32(r.Same) }),
-		column(r.Postponed, func(r *store.PostponedRow) string { return r.Troubles }))
+		column(r.Postponed, func(r *store.PostponedRow) string { return r.Troubles }),
+		column(r.Postponed, func(r *store.PostponedRow) string { return r.Payload }))
 }
 
 func (r *settlementRows) queueReturned(batch *pgx.Batch) {

@@ -186,7 +186,6 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 type deadDelivery struct {
 	message     int64
 	state       gateway.State
-	report      int64 // the job that has yet to report it, or 0
 	destination gateway.Destination
 	received    time.Time
 	size        int
@@ -201,14 +200,14 @@ type deadDelivery struct {
 func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	now := store.FromMicros(times.Now())
 	var l deadDelivery
-	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
+	err := w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		l = deadDelivery{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
-			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
-			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
-			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(8)), s.ColumnText(10)),
-			row: store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(3)), Address: s.ColumnText(4),
-				Further: s.ColumnBool(9)}}
+		l = deadDelivery{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
+			received: store.FromMicros(s.ColumnInt64(4)), size: s.ColumnInt(5),
+			id: store.MessageID(s.ColumnRawBlob(6)), sender: gateway.AgentID(s.ColumnInt64(7)),
+			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(7)), s.ColumnText(9)),
+			row: store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(2)), Address: s.ColumnText(3),
+				Further: s.ColumnBool(8)}}
 		l.destination = l.row.Destination()
 		return nil
 	}, seq)
@@ -221,7 +220,7 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	}
 	job, err := w.joinJob(l.message, l.destination, now)
 	if err == nil && job == 0 {
-		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size)
+		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size, "")
 	}
 	if err == nil {
 		err = w.redriveAsNew(&l, job, times)
@@ -233,14 +232,33 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 		err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = ?`,
 		int64(state), store.Micros(now), int64(job), seq)
-	if err != nil || l.report == 0 {
+	if err != nil {
 		return true, err
 	}
-	// A redriven delivery is not reported; a report without other deliveries is
-	// removed.
-	_, err = w.exec(`DELETE FROM job WHERE id = ?1 AND NOT EXISTS
-			(SELECT 1 FROM delivery INDEXED BY delivery_message WHERE message = ?2 AND job = ?1)`, l.report, l.message)
-	return true, err
+	return true, w.withdraw(l.message, seq)
+}
+
+// withdraw takes a delivery that is tried again out of the report of its failure that
+// was not made yet.
+func (w *writer) withdraw(message, seq int64) error {
+	reports := make(map[gateway.JobID]string)
+	err := w.query(`SELECT id, payload FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`,
+		func(s *sqlite3.Stmt) error {
+			if rest, changed := store.Withdraw(s.ColumnText(1), seq); changed {
+				reports[gateway.JobID(s.ColumnInt64(0))] = rest
+			}
+			return nil
+		}, message, string(gateway.Reports))
+	for id, rest := range reports {
+		switch {
+		case err != nil:
+		case rest == "":
+			_, err = w.exec(`DELETE FROM job WHERE id = ?`, int64(id))
+		default:
+			_, err = w.exec(`UPDATE job SET payload = ? WHERE id = ?`, rest, int64(id))
+		}
+	}
+	return err
 }
 
 // redriveAsNew gives a message the id under which other gateways receive it, if they

@@ -531,7 +531,7 @@ func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 	}
 	var next gateway.JobID
 	err = s.write(t.Context(), 0, func(w *writer) error {
-		next, err = w.insertJob(1, "probe.example", 0, clock, 0)
+		next, err = w.insertJob(1, "probe.example", 0, clock, 0, "")
 		if err == nil {
 			_, err = w.exec(`DELETE FROM job WHERE id = ?`, int64(next))
 		}

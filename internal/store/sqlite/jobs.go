@@ -12,11 +12,11 @@ import (
 
 // jobColumns are the columns that scanJob reads, of a job j and its message m.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
-	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender, j.troubles`
+	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender, j.troubles, j.payload`
 
 func scanJob(s *sqlite3.Stmt) store.QueuedJob {
 	at := func(column int) time.Time { return store.FromMicros(s.ColumnInt64(column)) }
-	return store.QueuedJob{Row: s.ColumnInt64(20), Job: gateway.Job{
+	return store.QueuedJob{Row: s.ColumnInt64(20), Payload: s.ColumnText(23), Job: gateway.Job{
 		ID:          gateway.JobID(s.ColumnInt64(0)),
 		Destination: gateway.Destination(s.ColumnText(1)),
 		State:       gateway.State(s.ColumnInt64(2)),
@@ -64,7 +64,7 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 		}
 	}
 	if id == 0 {
-		if id, err = w.insertJob(to.message, d, to.Flow(), to.ReceivedAt, len(to.Message.Raw())); err != nil {
+		if id, err = w.insertJob(to.message, d, to.Flow(), to.ReceivedAt, len(to.Message.Raw()), ""); err != nil {
 			return 0, err
 		}
 	}
@@ -75,14 +75,14 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 	return id, nil
 }
 
-// insertJob adds a job that is due now.
+// insertJob adds a job that is due now, with a payload where no delivery waits for it.
 func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time,
-	size int) (gateway.JobID, error) {
+	size int, payload string) (gateway.JobID, error) {
 	at := store.Micros(now)
 	_,
-		err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn)
-			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0, ?)`,
-		string(d), message, int64(gateway.Queued), at, at, at, size, int64(gateway.TurnOf(flow, 0)))
+		err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn, payload)
+			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0, ?, ?)`,
+		string(d), message, int64(gateway.Queued), at, at, at, size, int64(gateway.TurnOf(flow, 0)), optional(payload))
 	w.work = append(w.work, d)
 	return gateway.JobID(w.conn.LastInsertRowID()), err
 }
@@ -142,8 +142,10 @@ func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) 
 			return p, err
 		}
 	}
-	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
-			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.Row, int64(j.ID))
+	rows, err := c.deliveryRows(`SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
+			LEFT JOIN job j ON j.id = d.job WHERE d.message = ?1 AND (d.job = ?2 OR ?3) ORDER BY d.seq`,
+		j.Row, int64(j.ID), j.Payload != "")
+	p.Recipients = store.Deliveries(j.Carried(rows), dir)
 	if err != nil || j.Destination.Agent() == 0 {
 		return p, err
 	}

@@ -136,22 +136,21 @@ func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 }
 
 func (c *statements) deliveries(dir *store.Directory, row int64) ([]gateway.Delivery, error) {
-	return c.deliveriesBy(dir, `SELECT `+deliveryColumns+
+	rows, err := c.deliveryRows(`SELECT `+deliveryColumns+
 		` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
-}
-
-// deliveriesBy returns the deliveries that the query finds, in the order in which the
-// message named the recipients.
-func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any) ([]gateway.Delivery, error) {
-	var rows []store.DeliveryRow
-	err := c.query(sql, func(s *sqlite3.Stmt) error {
-		rows = append(rows, scanDelivery(s, 0))
-		return nil
-	}, args...)
 	if err != nil {
 		return nil, err
 	}
 	return store.Deliveries(rows, dir), nil
+}
+
+// deliveryRows returns the rows that the query finds.
+func (c *statements) deliveryRows(sql string, args ...any) (rows []store.DeliveryRow, err error) {
+	err = c.query(sql, func(s *sqlite3.Stmt) error {
+		rows = append(rows, scanDelivery(s, 0))
+		return nil
+	}, args...)
+	return rows, err
 }
 
 // Messages lists messages, newest first.

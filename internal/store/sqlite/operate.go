@@ -107,10 +107,7 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 		if err != nil {
 			return err
 		}
-		if state == 0 {
-			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET job = NULL WHERE message = ? AND job = ?`,
-				j.Row, int64(job))
-		} else {
+		if state != 0 {
 			_,
 				err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET state = ?, changed = ?, attempts = ?, job = NULL WHERE message = ? AND job = ?`,
 				int64(state), store.Micros(now), j.Attempts, j.Row, int64(job))

@@ -38,6 +38,9 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 
 // waiting returns the deliveries that wait for a job.
 func (w *writer) waiting(j *store.QueuedJob) (list []store.WaitingDelivery, err error) {
+	if !j.Destination.Kind().Decides() {
+		return nil, nil
+	}
 	err = w.query(`SELECT seq, agent FROM delivery INDEXED BY delivery_message WHERE message = ? AND job = ?`,
 		func(s *sqlite3.Stmt) error {
 			list = append(list, store.WaitingDelivery{Seq: s.ColumnInt64(0), Agent: gateway.AgentID(s.ColumnInt64(1))})
@@ -86,33 +89,22 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 			return err
 		}
 	}
-	reports := make([]gateway.JobID, len(rows.Reports))
-	for i, r := range rows.Reports {
-		job, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size)
-		if err != nil {
+	for i := range rows.Dead {
+		if err := w.writeDead(&rows.Dead[i]); err != nil {
 			return err
 		}
-		reports[i] = job
 	}
-	for i := range rows.Dead {
-		r, report := &rows.Dead[i], gateway.JobID(0)
-		if r.Report != 0 {
-			report = reports[r.Report-1]
-		}
-		if err := w.writeDead(r, report); err != nil {
+	for _, r := range rows.Reports {
+		if _, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size, r.Payload); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finish ends a delivery that reached the other side, or that a report has named.
-func (w *writer) finish(r *store.DoneRow) (err error) {
-	if r.State == 0 {
-		_, err = w.exec(`UPDATE delivery SET job = NULL WHERE seq = ?`, r.Seq)
-		return err
-	}
-	_, err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = NULL, attempts = ? WHERE seq = ?`,
+// finish ends a delivery that reached the other side.
+func (w *writer) finish(r *store.DoneRow) error {
+	_, err := w.exec(`UPDATE delivery SET state = ?, changed = ?, job = NULL, attempts = ? WHERE seq = ?`,
 		int64(r.State), r.Now, r.Attempts, r.Seq)
 	return err
 }
@@ -128,12 +120,11 @@ func (w *writer) enter(r *store.DoneRow) error {
 	return err
 }
 
-// writeDead makes a failed delivery a dead letter. report is the job that reports it, 0
-// for none.
-func (w *writer) writeDead(r *store.DeadRow, report gateway.JobID) error {
-	_, err := w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = ?3, attempts = ?4, code = ?5, reason = ?6,
-			first_try = ?7, last_try = ?8, dead = ?2 WHERE seq = ?9`,
-		int64(r.State), r.Now, optional(int64(report)), r.Attempts, optional(r.Code), optional(r.Reason),
+// writeDead makes a failed delivery a dead letter.
+func (w *writer) writeDead(r *store.DeadRow) error {
+	_, err := w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = NULL, attempts = ?3, code = ?4, reason = ?5,
+			first_try = ?6, last_try = ?7, dead = ?2 WHERE seq = ?8`,
+		int64(r.State), r.Now, r.Attempts, optional(r.Code), optional(r.Reason),
 		optional(r.First), optional(r.Last), r.Seq)
 	return err
 }
@@ -141,9 +132,10 @@ func (w *writer) writeDead(r *store.DeadRow, report gateway.JobID) error {
 // postpone enters the next attempt of a job.
 func (w *writer) postpone(r *store.PostponedRow) error {
 	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?,
-			reason = ?, since = ?, same = ?, troubles = ? WHERE id = ?`,
+			reason = ?, since = ?, same = ?, troubles = ?, payload = ? WHERE id = ?`,
 		int64(r.State), store.Micros(r.Now), r.Until, store.Bit(r.Rekey), optional(string(r.Code)),
-		optional(r.Reason), optional(store.Micros(r.Since)), r.Same, optional(r.Troubles), int64(r.Job))
+		optional(r.Reason), optional(store.Micros(r.Since)), r.Same, optional(r.Troubles), optional(r.Payload),
+		int64(r.Job))
 	return err
 }
 

@@ -84,7 +84,7 @@ CREATE TABLE delivery (
   delivered  bigint,                          -- where it differs from changed
   acked      bigint,
   read       bigint,
-  job        bigint,                          -- the job that will decide it, or that reports its failure
+  job        bigint,                          -- the job that will decide it
   place      bigint,                          -- among the recipients, where seq does not give the order
   first_try  bigint,                          -- of a failed delivery
   last_try   bigint,
@@ -120,7 +120,8 @@ CREATE INDEX delivery_dead_to ON delivery (agent, coalesce(split_part(address, '
 
 -- The work after the answer: one row per message and destination, and one per
 -- report, with the lease, the fence, the attempts and the schedule. A row is deleted
--- when all of its recipients are decided. An id is never used again.
+-- when no delivery waits for it, that of a report when all deliveries in its payload are
+-- reported. An id is never used again.
 CREATE TABLE job (
   id          bigint   PRIMARY KEY,
   message     bigint   NOT NULL,
@@ -143,7 +144,8 @@ CREATE TABLE job (
   code        text,                           -- of the last attempt
   reason      bytea,
   turn        bigint   NOT NULL DEFAULT 0,    -- gateway.Turn
-  troubles    text                            -- of recipients whose state differs from the job's (gateway.Job)
+  troubles    text,                           -- of recipients whose state differs from the job's (gateway.Job)
+  payload     text                            -- JSON; the deliveries that a report names (store.EncodeReport)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);

@@ -70,7 +70,7 @@ CREATE TABLE delivery (
   acked      INTEGER,
   read       INTEGER,
   leases     INTEGER,                         -- how often it was leased to a reader
-  job        INTEGER,                         -- the job that will decide it, or that reports its failure
+  job        INTEGER,                         -- the job that will decide it
   attempts   INTEGER,
   code       TEXT,
   reason     TEXT,
@@ -100,7 +100,8 @@ CREATE INDEX delivery_dead_to ON delivery (agent, substr(address, instr(address,
 
 -- The work after the answer: one row per message and destination, and one per
 -- report, with the lease, the fence, the attempts and the schedule. A row is deleted
--- when all of its recipients are decided. An id is never used again.
+-- when no delivery waits for it, that of a report when all deliveries in its payload are
+-- reported. An id is never used again.
 CREATE TABLE job (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
   destination TEXT    NOT NULL,               -- gateway.Destination
@@ -122,7 +123,8 @@ CREATE TABLE job (
   since       INTEGER,                        -- µs, of the first attempt in a row with that code
   same        INTEGER NOT NULL,               -- attempts in that row
   turn        INTEGER NOT NULL DEFAULT 0,     -- gateway.Turn
-  troubles    TEXT                            -- of recipients whose state differs from the job's (gateway.Job)
+  troubles    TEXT,                           -- of recipients whose state differs from the job's (gateway.Job)
+  payload     TEXT                            -- JSON; the deliveries that a report names (store.EncodeReport)
 ) STRICT;
 -- The turn orders the jobs of a destination: a job that was never tried is under its
 -- flow, and a job that was tried comes after all flows. The flows with new mail are
