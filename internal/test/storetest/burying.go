@@ -18,12 +18,15 @@ func burying() []promise {
 		{"Redrive again changes nothing", redriveTwice},
 		{"or with the schedule of the message's job that there is", redriveJoins},
 		{"what was not reported yet is not reported any more", redriveBeforeReport},
+		{"nor by a report that is under way", redriveDuringReport},
+		{"a report tells of what was tried again and failed again only once", redriveFailsBeforeReport},
 		{"after Forgotten Redriven of the job is now", redriveLate},
 		{"before that each attempt decides by the age that the message has then", redriveEarly},
 		{"what fails again is a dead letter of a later generation", redriveFailsAgain},
 		{"Redriven of a job stays what it was first", redrivenOnce},
 		{"Redrive of many", redriveMany},
 		{"PurgeDead takes letters from the list; the messages keep their failed status", purgeDead},
+		{"what was taken from the list is reported all the same", purgeDeadBeforeReport},
 		{"a letter goes with its message's body", deadBodiesGo},
 	}
 }
@@ -209,6 +212,36 @@ func redriveBeforeReport(w *world) {
 	same(w, "recipients tried again", addresses(w.oneJob("far.example").Recipients), "a@far.example b@far.example")
 }
 
+func redriveDuringReport(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	letters := w.dead(gateway.DeadFilter{})
+	p := w.claimOne(gateway.Reports, w.now())
+	w.redrive(gateway.DeadFilter{IDs: []gateway.DeliveryID{letters[0].ID}}, w.now())
+	again, err := w.store.Parcel(w.ctx, p.ID, p.Fence)
+	w.works("Parcel", err)
+	same(w, "recipients of the report", addresses(again.Recipients), "b@far.example")
+	w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	same(w, "reports", len(w.jobs(gateway.JobFilter{Destination: gateway.Reports})), 0)
+	same(w, "states", states(w.read(alice, id).Deliveries), "queued failed")
+	same(w, "recipients tried again", addresses(w.oneJob("far.example").Recipients), "a@far.example")
+}
+
+func redriveFailsBeforeReport(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	letters := w.dead(gateway.DeadFilter{})
+	w.redrive(gateway.DeadFilter{IDs: []gateway.DeliveryID{letters[1].ID}}, w.now())
+	w.fail("far.example", w.now())
+	var told []string
+	for _, j := range w.jobs(gateway.JobFilter{Destination: gateway.Reports}) {
+		told = append(told, addresses(j.Recipients))
+	}
+	sameList(w, "recipients of each report", told, []string{"a@far.example", "b@far.example"})
+}
+
 func redriveLate(w *world) {
 	alice := w.agent("alice")
 	ids := w.failures(alice, 2)
@@ -276,6 +309,19 @@ func redriveMany(w *world) {
 	gone, err := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
 	w.works("PurgeDead", err)
 	same(w, "purged", gone, n)
+}
+
+func purgeDeadBeforeReport(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	n, err := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
+	w.works("PurgeDead", err)
+	same(w, "purged", n, 2)
+	p := w.claimOne(gateway.Reports, w.now())
+	same(w, "recipients of the report", addresses(p.Recipients), "a@far.example b@far.example")
+	w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	same(w, "jobs", len(w.jobs(gateway.JobFilter{})), 0)
 }
 
 func purgeDead(w *world) {

@@ -20,6 +20,7 @@ func settling() []promise {
 		{"a Report is queued for those that failed", reportIsQueued},
 		{"nothing is reported that needs no report", reportsOfNothing},
 		{"a report is settled like any other", reportIsSettled},
+		{"what a report did not tell of stays with it", reportRestStays},
 		{"a failure is a dead letter from then on", failureIsDead},
 		{"deliveries keep the job's attempts", attemptsAreKept},
 		{"ErrStale when the fence is not the job's: then nothing was changed", settleStale},
@@ -242,6 +243,26 @@ func reportIsSettled(w *world) {
 	w.fail(gateway.Reports, w.now())
 	same(w, "jobs when the report is refused", len(w.jobs(gateway.JobFilter{})), 0)
 	same(w, "dead letters", len(w.dead(gateway.DeadFilter{})), 3)
+}
+
+func reportRestStays(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example", "b@far.example", "c@far.example")
+	w.fail("far.example", w.now())
+	p := w.claimOne(gateway.Reports, w.now())
+	before := w.read(alice, id).Deliveries
+	w.settle(p.settled(w, gateway.Success, p.Recipients[1]))
+	same(w, "recipients of the rest", addresses(w.oneJob(gateway.Reports).Recipients), "a@far.example c@far.example")
+	p = w.claimOne(gateway.Reports, w.now())
+	same(w, "recipients of its parcel", addresses(p.Recipients), "a@far.example c@far.example")
+	w.settle(p.settled(w, gateway.Refuse, p.Recipients...))
+	same(w, "jobs", len(w.jobs(gateway.JobFilter{})), 0)
+	after := w.read(alice, id).Deliveries
+	same(w, "states", states(after), states(before))
+	for i := range after {
+		w.sameTime("changed", after[i].Changed, before[i].Changed)
+		same(w, "attempts", after[i].Attempts, before[i].Attempts)
+	}
 }
 
 // dead lists dead letters.
