@@ -142,11 +142,18 @@ func Held(c *gateway.Claimed, wanted *gateway.Claiming, flow gateway.Flow) bool 
 // both kinds, zero for none.
 func Rest(c *gateway.Claimed, wanted *gateway.Claiming, fresh, tried, now time.Time) {
 	c.Fresh, c.Tried = !fresh.IsZero(), tried
-	c.Next = wanted.Next(len(c.Jobs), Earlier(fresh, tried), now)
+	c.Next = wanted.Next(len(c.Jobs), earlier(fresh, tried), now)
 }
 
-// Earlier returns the earlier of two times. A zero time is none.
-func Earlier(a, b time.Time) time.Time {
+// Waiting returns a destination with jobs. fresh and tried are the earliest due times of
+// jobs that were never tried and of the others, in microseconds, 0 for none.
+func Waiting(name string, fresh, tried int64) gateway.Waiting {
+	return gateway.Waiting{Destination: gateway.Destination(name), Fresh: fresh != 0,
+		Due: earlier(FromMicros(fresh), FromMicros(tried))}
+}
+
+// earlier returns the earlier of two times. A zero time is none.
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

@@ -215,18 +215,3 @@ func Return(j *gateway.Job) (err error) {
 	j.State, err = gateway.Next(j.State, event)
 	return err
 }
-
-// Distinct refuses documents of another kind, and two documents with one name.
-func Distinct(kind string, list []gateway.Document) error {
-	names := make(map[string]bool, len(list))
-	for _, n := range list {
-		if n.Kind != kind {
-			return fmt.Errorf("a document has kind %q, and the change is of kind %q", n.Kind, kind)
-		}
-		if names[n.Name] {
-			return fmt.Errorf("%w: two documents of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
-		}
-		names[n.Name] = true
-	}
-	return nil
-}

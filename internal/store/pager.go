@@ -43,6 +43,16 @@ func (p *Pager) Look(row int64, size int, wanted bool) (stands bool) {
 	return true
 }
 
+// DeadPage returns the page of dead letters, without the letters.
+func (p *Pager) DeadPage() gateway.DeadPage {
+	return gateway.DeadPage{Next: gateway.DeliveryID(p.Next), HasMore: p.HasMore, Incomplete: p.Incomplete}
+}
+
+// JobPage returns the page of jobs, without the jobs.
+func (p *Pager) JobPage() gateway.JobPage {
+	return gateway.JobPage{Next: gateway.JobID(p.Next), HasMore: p.HasMore, Incomplete: p.Incomplete}
+}
+
 // InInbox reports whether an inbox filter matches a message. Times are microseconds, 0
 // for none.
 func InInbox(f *gateway.InboxFilter, read, received int64) bool {

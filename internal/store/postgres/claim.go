@@ -71,8 +71,7 @@ func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit in
 				coalesce((SELECT due FROM job WHERE destination = name AND turn = $3 ORDER BY destination, turn, due LIMIT 1), 0)
 				FROM next WHERE name IS NOT NULL ORDER BY name`,
 			[]any{string(after), limit, int64(gateway.TurnTried)}, []any{&name, &fresh, &tried}, func() error {
-				list = append(list, gateway.Waiting{Destination: gateway.Destination(name), Fresh: fresh != 0,
-					Due: store.Earlier(store.FromMicros(fresh), store.FromMicros(tried))})
+				list = append(list, store.Waiting(name, fresh, tried))
 				return nil
 			})
 	})

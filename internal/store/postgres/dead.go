@@ -9,9 +9,6 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// deadStep is how many dead letters one transaction changes.
-const deadStep = 256
-
 // DeadLetters lists dead letters.
 func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gateway.DeadPage, err error) {
 	release, err := s.lists.Take(ctx, everybody)
@@ -130,8 +127,7 @@ func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids
 			return nil
 		})
 		if err != nil || pager.HasMore || looked < step {
-			page.Next, page.HasMore, page.Incomplete = gateway.DeliveryID(pager.Next), pager.HasMore, pager.Incomplete
-			return ids, page, err
+			return ids, pager.DeadPage(), err
 		}
 	}
 }
@@ -199,54 +195,22 @@ func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error
 // eachDead calls do for the dead letters that match, in transactions of bounded size.
 // It returns the sum of the numbers that do returned.
 func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
-	do func(context.Context, *tx, []int64) (int, error)) (done int, err error) {
-	for rest := f.Limit; ; {
-		if f.Limit = deadStep; rest > 0 {
-			f.Limit = min(rest, deadStep)
-		}
-		var found []int64
-		var page gateway.DeadPage
-		err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
+	do func(context.Context, *tx, []int64) (int, error)) (int, error) {
+	return store.EachDead(f, func(f gateway.DeadFilter) (found []int64, page gateway.DeadPage, err error) {
+		err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
 			found, page, err = c.deadPage(ctx, f, s.bounds.Scan)
 			return err
 		})
-		if err != nil || len(found) == 0 && !page.HasMore {
-			return done, err
-		}
-		if f.After = page.Next; len(found) == 0 {
-			continue
-		}
-		did, err := write(ctx, s, func(ctx context.Context, t *tx) (int, error) { return do(ctx, t, found) })
-		if err != nil {
-			return done, err
-		}
-		done += did
-		if rest -= len(found); rest == 0 || !page.HasMore {
-			return done, nil
-		}
-	}
-}
-
-// deadDelivery is the part of a dead letter that redrive needs.
-type deadDelivery struct {
-	seq, message int64
-	agent        int64
-	address      string
-	received     int64
-	size         int
-	state        int16
-	uuid         []byte
-	sender       int64  // the local agent that sent the message
-	from         string // the sender's address in another domain
-	further      bool
+		return found, page, err
+	}, func(letters []int64) (int, error) {
+		return write(ctx, s, func(ctx context.Context, t *tx) (int, error) { return do(ctx, t, letters) })
+	})
 }
 
 // redriveAll queues dead letters again. It locks their messages in the order of their
 // ids until the commit, so that no other transaction creates a second job for a
 // destination.
 func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times) (int, error) {
-	var l deadDelivery
-	var list []deadDelivery
 	_,
 		err := t.change(ctx,
 		`SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM delivery WHERE seq = ANY ($1::bigint[])) ORDER BY m.id FOR UPDATE`,
@@ -254,45 +218,57 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 	if err != nil {
 		return 0, err
 	}
+	list, err := t.letters(ctx, letters)
+	if err != nil {
+		return 0, err
+	}
+	var again, messages []int64
+	for i := range list {
+		l := &list[i]
+		r, ok := l.Redrive(t.dir, times)
+		if !ok {
+			continue
+		}
+		if err := t.redrive(ctx, l, &r, times.Now()); err != nil {
+			return 0, err
+		}
+		again, messages = append(again, l.Seq), append(messages, l.Message)
+	}
+	return len(again), t.withdraw(ctx, messages, again)
+}
+
+// letters reads the parts of dead letters that redrive needs.
+func (t *tx) letters(ctx context.Context, letters []int64) (list []store.LetterRow, err error) {
+	var l store.LetterRow
+	var agent, sender int64
+	var state int16
 	err = t.query(ctx,
 		`SELECT d.seq, d.message, d.state, d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
 				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.seq, &l.message, &l.state, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender,
-			&l.from, &l.further}, func() error {
+		[]any{&l.Seq, &l.Message, &state, &agent, &l.Address, &l.Received, &l.Size, &l.UUID, &sender, &l.From, &l.Further},
+		func() error {
+			l.State, l.Agent, l.Sender = gateway.State(state), gateway.AgentID(agent), gateway.AgentID(sender)
 			list = append(list, l)
 			return nil
 		})
-	if err != nil {
-		return 0, err
-	}
-	var done []deadDelivery
-	for i := range list {
-		state, err := gateway.Next(gateway.State(list[i].state), gateway.Redrive)
-		if err != nil {
-			continue // its state is not a failure, though the row says that it is dead
-		}
-		if err := t.redrive(ctx, &list[i], state, times); err != nil {
-			return 0, err
-		}
-		done = append(done, list[i])
-	}
-	return len(done), t.withdraw(ctx, done)
+	return list, err
 }
 
 // redrive queues one dead letter again.
-func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, times *store.Times) error {
-	now := times.Now()
-	row := store.DeliveryRow{Agent: gateway.AgentID(l.agent), Address: l.address, Further: l.further}
-	d, destination := row.Delivery(t.dir), row.Destination()
-	job, err := t.joinJob(ctx, l.message, destination, now)
+func (t *tx) redrive(ctx context.Context, l *store.LetterRow, r *store.Redriven, now int64) error {
+	job, err := t.joinJob(ctx, l.Message, r.Destination, now)
 	if err == nil && job == 0 {
-		job, err = t.insertJob(ctx, l.message, destination,
-			store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
+		job, err = t.insertJob(ctx, l.Message, r.Destination, r.Flow, now, l.Size)
 	}
-	if err == nil {
-		err = t.redriveAsNew(ctx, l, &d, job, times)
+	for i := 0; err == nil && i < len(r.Names); i++ {
+		_, err = t.change(ctx,
+			`INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
+			[]byte(r.Names[i]), int64(l.Sender), l.Message)
+	}
+	if err == nil && r.JobAsNew != 0 {
+		_, err = t.change(ctx, `UPDATE job SET redriven = coalesce(redriven, $1) WHERE id = $2`, r.JobAsNew, int64(job))
 	}
 	if err != nil {
 		return err
@@ -300,65 +276,28 @@ func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, 
 	_,
 		err = t.change(ctx,
 		`UPDATE delivery SET state = $1, changed = $2, job = $3, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
-			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = $4`, int16(state), now, int64(job), l.seq)
+			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1, redriven = coalesce(nullif($5::bigint, 0), redriven)
+			WHERE seq = $4`, int16(r.State), now, int64(job), l.Seq, r.AsNew)
 	return err
 }
 
-// withdraw takes deliveries that are tried again out of the reports of their failures
-// that were not made yet.
-func (t *tx) withdraw(ctx context.Context, list []deadDelivery) error {
-	again := column(list, func(l *deadDelivery) int64 { return l.seq })
-	var gone, changed []int64
-	var payloads []string
-	var id int64
-	var payload string
+// withdraw removes deliveries that are redriven from the reports of their messages.
+func (t *tx) withdraw(ctx context.Context, messages, again []int64) error {
+	var reports []store.ReportJob
+	var j store.ReportJob
 	err := t.query(ctx, `SELECT id, coalesce(payload, '') FROM job WHERE message = ANY ($1::bigint[]) AND destination = $2
-			ORDER BY id FOR UPDATE`,
-		[]any{column(list, func(l *deadDelivery) int64 { return l.message }), string(gateway.Reports)},
-		[]any{&id, &payload}, func() error {
-			switch rest, withdrawn := store.Withdraw(payload, again...); {
-			case !withdrawn:
-			case rest == "":
-				gone = append(gone, id)
-			default:
-				changed, payloads = append(changed, id), append(payloads, rest)
-			}
-			return nil
-		})
+			ORDER BY id FOR UPDATE`, []any{messages, string(gateway.Reports)}, []any{&j.ID, &j.Payload}, func() error {
+		reports = append(reports, j)
+		return nil
+	})
+	gone, changed := store.Withdraw(reports, again)
 	if err == nil && len(gone) > 0 {
 		_, err = t.change(ctx, `DELETE FROM job WHERE id = ANY ($1::bigint[])`, gone)
 	}
 	if err == nil && len(changed) > 0 {
 		_, err = t.change(ctx, `UPDATE job j SET payload = u.payload FROM unnest($1::bigint[], $2::text[]) u (id, payload)
-				WHERE j.id = u.id`, changed, payloads)
+				WHERE j.id = u.id`, column(changed, func(j *store.ReportJob) int64 { return j.ID }),
+			column(changed, func(j *store.ReportJob) string { return j.Payload }))
 	}
-	return err
-}
-
-// redriveAsNew gives a message the id under which other gateways receive it, if they
-// may have forgotten the message, now or later.
-func (t *tx) redriveAsNew(ctx context.Context, l *deadDelivery, d *gateway.Delivery, job gateway.JobID,
-	times *store.Times) error {
-	now := times.Now()
-	received, at := store.FromMicros(l.received), store.FromMicros(now)
-	if d.Agent == 0 && d.Damage == "" {
-		d.Redriven = gateway.AsNew(received, at)
-		for _, name := range store.Names(d, store.MessageID(l.uuid)) {
-			if _, err := t.change(ctx,
-				`INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
-				[]byte(name), l.sender, l.message); err != nil {
-				return err
-			}
-		}
-	}
-	if at.Sub(times.At(l.received, l.message)) < gateway.Forgotten {
-		return nil
-	}
-	if d.Agent == 0 {
-		if _, err := t.change(ctx, `UPDATE delivery SET redriven = $1 WHERE seq = $2`, now, l.seq); err != nil {
-			return err
-		}
-	}
-	_, err := t.change(ctx, `UPDATE job SET redriven = coalesce(redriven, $1) WHERE id = $2`, now, int64(job))
 	return err
 }

@@ -46,10 +46,7 @@ func (t *tx) changeDocuments(ctx context.Context, c gateway.DocumentChange) erro
 	if err != nil {
 		return err
 	}
-	after, err := c.Change(before)
-	if err == nil {
-		err = store.Distinct(c.Kind, after)
-	}
+	after, err := store.ChangeDocuments(&c, before)
 	if err == nil {
 		_, err = t.change(ctx, `DELETE FROM document WHERE kind = $1`, c.Kind)
 	}

@@ -188,8 +188,7 @@ func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids [
 			return nil
 		})
 		if err != nil || pager.HasMore || looked < step {
-			page.Next, page.HasMore, page.Incomplete = gateway.JobID(pager.Next), pager.HasMore, pager.Incomplete
-			return ids, page, err
+			return ids, pager.JobPage(), err
 		}
 	}
 }

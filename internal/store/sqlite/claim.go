@@ -25,9 +25,7 @@ func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit in
 				(SELECT due FROM job INDEXED BY job_turn WHERE destination = name AND turn = ?3 ORDER BY due LIMIT 1)
 			FROM next WHERE name IS NOT NULL`,
 			func(st *sqlite3.Stmt) error {
-				fresh, tried := store.FromMicros(st.ColumnInt64(1)), store.FromMicros(st.ColumnInt64(2))
-				list = append(list, gateway.Waiting{Destination: gateway.Destination(st.ColumnText(0)),
-					Due: store.Earlier(fresh, tried), Fresh: !fresh.IsZero()})
+				list = append(list, store.Waiting(st.ColumnText(0), st.ColumnInt64(1), st.ColumnInt64(2)))
 				return nil
 			}, string(after), limit, int64(gateway.TurnTried))
 	})

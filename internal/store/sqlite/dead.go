@@ -3,16 +3,13 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
 )
-
-// deadStep is how many dead letters one transaction changes. Other writes wait for it.
-const deadStep = 256
 
 // DeadLetters lists dead letters.
 func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gateway.DeadPage, err error) {
@@ -81,8 +78,7 @@ func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page
 		}
 		return !pager.HasMore
 	}, args...)
-	page.Next, page.HasMore, page.Incomplete = gateway.DeliveryID(pager.Next), pager.HasMore, pager.Incomplete
-	return ids, page, err
+	return ids, pager.DeadPage(), err
 }
 
 // deadSelection returns the query for the dead letters that may match, in the order of
@@ -129,162 +125,126 @@ func deadTo(d gateway.Destination) (agent int64, domain any) {
 // Redrive queues dead letters again.
 func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time) (int, error) {
 	times := s.watch.Times(now)
-	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) { return w.redrive(seq, &times) })
+	return s.eachDead(ctx, f, func(w *writer, letters []int64) (int, error) { return w.redriveAll(letters, &times) })
 }
 
 // PurgeDead removes letters from the list of dead letters.
 func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error) {
-	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) {
-		n, err := w.exec(`UPDATE delivery SET dead = NULL WHERE seq = ? AND dead IS NOT NULL`, seq)
-		return n == 1, err
+	return s.eachDead(ctx, f, func(w *writer, letters []int64) (done int, err error) {
+		for _, seq := range letters {
+			n, err := w.exec(`UPDATE delivery SET dead = NULL WHERE seq = ? AND dead IS NOT NULL`, seq)
+			if err != nil {
+				return 0, err
+			}
+			done += int(n)
+		}
+		return done, nil
 	})
 }
 
-// eachDead calls do for every dead letter that matches, in transactions of bounded
-// size. It returns for how many do returned true.
+// eachDead calls do for the dead letters that match, in transactions of bounded size. It
+// returns the sum of what do returned.
 func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
-	do func(*writer, int64) (bool, error)) (done int, err error) {
-	for rest := f.Limit; ; {
-		if f.Limit = deadStep; rest > 0 {
-			f.Limit = min(rest, deadStep)
-		}
-		var found []int64
-		var page gateway.DeadPage
-		err := s.read(ctx, func(r *reader) (err error) {
+	do func(*writer, []int64) (int, error)) (int, error) {
+	return store.EachDead(f, func(f gateway.DeadFilter) (found []int64, page gateway.DeadPage, err error) {
+		err = s.read(ctx, func(r *reader) (err error) {
 			found, page, err = r.deadPage(f, s.bounds.Scan)
 			return err
 		})
-		if err != nil || len(found) == 0 && !page.HasMore {
-			return done, err
-		}
-		if f.After = page.Next; len(found) == 0 {
-			continue
-		}
+		return found, page, err
+	}, func(letters []int64) (int, error) {
 		var did int
-		err = s.write(ctx, 256*len(found), func(w *writer) error {
-			did = 0
-			for _, seq := range found {
-				was, err := do(w, seq)
-				if err != nil {
-					return err
-				}
-				did += int(store.Bit(was))
-			}
-			return nil
+		err := s.write(ctx, 256*len(letters), func(w *writer) (err error) {
+			did, err = do(w, letters)
+			return err
 		})
 		if err != nil {
-			return done, err // the write may still change did
+			return 0, err // the write may still run and change did
 		}
-		done += did
-		if rest -= len(found); rest == 0 || !page.HasMore {
-			return done, nil
+		return did, nil
+	})
+}
+
+// redriveAll queues dead letters again. It returns how many there were.
+func (w *writer) redriveAll(letters []int64, times *store.Times) (int, error) {
+	var again, messages []int64
+	for _, seq := range letters {
+		l, err := w.letter(seq)
+		if err != nil {
+			return 0, err
+		}
+		r, ok := l.Redrive(w.dir, times)
+		if l.Message == 0 || !ok {
+			continue
+		}
+		if err := w.redrive(&l, &r, times.Now()); err != nil {
+			return 0, err
+		}
+		again = append(again, seq)
+		if !slices.Contains(messages, l.Message) {
+			messages = append(messages, l.Message)
 		}
 	}
+	for _, message := range messages {
+		if err := w.withdraw(message, again); err != nil {
+			return 0, err
+		}
+	}
+	return len(again), nil
 }
 
-// deadDelivery is the part of a dead letter that redrive needs.
-type deadDelivery struct {
-	message     int64
-	state       gateway.State
-	destination gateway.Destination
-	received    time.Time
-	size        int
-	id          amtp.MessageID
-	sender      gateway.AgentID
-	flow        gateway.Flow
-	row         store.DeliveryRow // the columns from which its ids are computed
-}
-
-// redrive queues one dead letter again. It is false when the delivery is no longer a
-// dead letter.
-func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
-	now := store.FromMicros(times.Now())
-	var l deadDelivery
-	err := w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
+// letter reads the part of a dead letter that redrive needs. Message is 0 where the
+// delivery is no dead letter any more.
+func (w *writer) letter(seq int64) (l store.LetterRow, err error) {
+	err = w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		l = deadDelivery{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
-			received: store.FromMicros(s.ColumnInt64(4)), size: s.ColumnInt(5),
-			id: store.MessageID(s.ColumnRawBlob(6)), sender: gateway.AgentID(s.ColumnInt64(7)),
-			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(7)), s.ColumnText(9)),
-			row: store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(2)), Address: s.ColumnText(3),
-				Further: s.ColumnBool(8)}}
-		l.destination = l.row.Destination()
+		l = store.LetterRow{
+			DeliveryRow: store.DeliveryRow{Seq: seq, State: gateway.State(s.ColumnInt64(1)),
+				Agent: gateway.AgentID(s.ColumnInt64(2)), Address: s.ColumnText(3), Further: s.ColumnBool(8)},
+			Message: s.ColumnInt64(0), Received: s.ColumnInt64(4), Size: s.ColumnInt(5), UUID: s.ColumnBlob(6, nil),
+			Sender: gateway.AgentID(s.ColumnInt64(7)), From: s.ColumnText(9),
+		}
 		return nil
 	}, seq)
-	if err != nil || l.message == 0 {
-		return false, err
-	}
-	state, err := gateway.Next(l.state, gateway.Redrive)
-	if err != nil {
-		return false, nil // its state is not a failure, though the row says that it is dead
-	}
-	job, err := w.joinJob(l.message, l.destination, now)
+	return l, err
+}
+
+// redrive queues one dead letter again.
+func (w *writer) redrive(l *store.LetterRow, r *store.Redriven, now int64) error {
+	job, err := w.joinJob(l.Message, r.Destination, store.FromMicros(now))
 	if err == nil && job == 0 {
-		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size, "")
+		job, err = w.insertJob(l.Message, r.Destination, r.Flow, store.FromMicros(now), l.Size, "")
 	}
-	if err == nil {
-		err = w.redriveAsNew(&l, job, times)
+	for i := 0; err == nil && i < len(r.Names); i++ {
+		err = w.name(alias{agent: l.Sender, variant: []byte{}, message: l.Message}, string(r.Names[i]))
+	}
+	if err == nil && r.JobAsNew != 0 {
+		_, err = w.exec(`UPDATE job SET redriven = coalesce(redriven, ?) WHERE id = ?`, r.JobAsNew, int64(job))
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	_,
 		err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
-			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = ?`,
-		int64(state), store.Micros(now), int64(job), seq)
-	if err != nil {
-		return true, err
-	}
-	return true, w.withdraw(l.message, seq)
-}
-
-// withdraw takes a delivery that is tried again out of the report of its failure that
-// was not made yet.
-func (w *writer) withdraw(message, seq int64) error {
-	reports := make(map[gateway.JobID]string)
-	err := w.query(`SELECT id, payload FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`,
-		func(s *sqlite3.Stmt) error {
-			if rest, changed := store.Withdraw(s.ColumnText(1), seq); changed {
-				reports[gateway.JobID(s.ColumnInt64(0))] = rest
-			}
-			return nil
-		}, message, string(gateway.Reports))
-	for id, rest := range reports {
-		switch {
-		case err != nil:
-		case rest == "":
-			_, err = w.exec(`DELETE FROM job WHERE id = ?`, int64(id))
-		default:
-			_, err = w.exec(`UPDATE job SET payload = ? WHERE id = ?`, rest, int64(id))
-		}
-	}
+			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1, redriven = coalesce(?, redriven) WHERE seq = ?`,
+		int64(r.State), now, int64(job), optional(r.AsNew), l.Seq)
 	return err
 }
 
-// redriveAsNew gives a message the id under which other gateways receive it, if they
-// may have forgotten the message, now or later.
-func (w *writer) redriveAsNew(l *deadDelivery, job gateway.JobID, times *store.Times) error {
-	d, now := l.row.Delivery(w.dir), store.FromMicros(times.Now())
-	late := now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten
-	if d.Agent == 0 && d.Damage == "" {
-		d.Redriven = gateway.AsNew(l.received, now)
-		if err := w.nameAbroad(l.message, l.sender, l.id, &d); err != nil {
-			return err
-		}
+// withdraw removes deliveries that are redriven from the reports of their message.
+func (w *writer) withdraw(message int64, again []int64) error {
+	var reports []store.ReportJob
+	err := w.query(`SELECT id, payload FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`,
+		func(s *sqlite3.Stmt) error {
+			reports = append(reports, store.ReportJob{ID: s.ColumnInt64(0), Payload: s.ColumnText(1)})
+			return nil
+		}, message, string(gateway.Reports))
+	gone, changed := store.Withdraw(reports, again)
+	for i := 0; err == nil && i < len(gone); i++ {
+		_, err = w.exec(`DELETE FROM job WHERE id = ?`, gone[i])
 	}
-	if !late {
-		return nil
+	for i := 0; err == nil && i < len(changed); i++ {
+		_, err = w.exec(`UPDATE job SET payload = ? WHERE id = ?`, changed[i].Payload, changed[i].ID)
 	}
-	if d.Agent == 0 {
-		if _, err := w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, store.Micros(now),
-			l.row.Seq); err != nil {
-			return err
-		}
-	}
-	return w.redriven(job, store.Micros(now))
-}
-
-func (w *writer) redriven(job gateway.JobID, now int64) error {
-	_, err := w.exec(`UPDATE job SET redriven = coalesce(redriven, ?) WHERE id = ?`, now, int64(job))
 	return err
 }

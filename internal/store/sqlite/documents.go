@@ -50,10 +50,7 @@ func (w *writer) changeDocuments(c gateway.DocumentChange) error {
 	if err != nil {
 		return err
 	}
-	after, err := c.Change(before)
-	if err == nil {
-		err = store.Distinct(c.Kind, after)
-	}
+	after, err := store.ChangeDocuments(&c, before)
 	if err != nil {
 		return refusedChange{err}
 	}

@@ -21,7 +21,6 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	defer release()
 	sql, args := jobSelection(f)
 	err = s.read(ctx, func(r *reader) error {
-		page = gateway.JobPage{Next: f.After}
 		var ids []int64
 		pager := store.Pager{Limit: f.Limit, Scan: s.bounds.Scan, Next: int64(f.After)}
 		err := r.scan(sql, func(st *sqlite3.Stmt) bool {
@@ -30,7 +29,7 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 			}
 			return !pager.HasMore
 		}, args...)
-		page.Next, page.HasMore, page.Incomplete = gateway.JobID(pager.Next), pager.HasMore, pager.Incomplete
+		page = pager.JobPage()
 		if err != nil {
 			return err
 		}
