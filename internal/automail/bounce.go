@@ -65,7 +65,8 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
 	if err != nil || len(p.Recipients) == 0 { // what failed cannot be read; that it failed is reported all the same
 		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
-			OriginalMessageID: p.Envelope.ID,
+			OriginalMessageID: p.Envelope.ID, FailedRecipients: []amtp.Address{}, Failures: []failed{},
+			FinalAttempt: amtp.Time{Time: p.Begun},
 			ErrorCode:         amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"},
 			"Not delivered")
 	}

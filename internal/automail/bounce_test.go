@@ -353,6 +353,25 @@ func (w *world) agentAgain(name string) gateway.Agent {
 	return a
 }
 
+// TestUnreadablePayload: a report whose payload does not say what failed still says that
+// the message did.
+func TestUnreadablePayload(t *testing.T) {
+	w := newWorld(t)
+	id := w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
+	w.fail("b.example")
+	p, _ := w.claim(gateway.Reports)
+	p.Recipients = nil
+	w.reporter.Carry(context.Background(), p)
+	got := w.inbox()
+	if len(got) != 1 || got[0].InReplyTo != id {
+		t.Fatalf("alice has %+v, want one report about %s", got, id)
+	}
+	m, err := amtp.ParseMessage(got[0].Body)
+	if err != nil || !strings.Contains(string(m.Payload), `"failed_recipients":[],"error_code":"INTERNAL"`) {
+		t.Errorf("the report says %s, %v; want an internal error", m.Payload, err)
+	}
+}
+
 // TestPaused: a report that cannot be stored now is made later.
 func TestPaused(t *testing.T) {
 	w := newWorld(t)
