@@ -67,7 +67,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
 			OriginalMessageID: p.Envelope.ID, FailedRecipients: []amtp.Address{}, Failures: []failed{},
 			FinalAttempt: amtp.Time{Time: p.Begun},
-			ErrorCode:         amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"},
+			ErrorCode:    amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"},
 			"Not delivered")
 	}
 	if err != nil {
