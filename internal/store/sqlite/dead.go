@@ -159,7 +159,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 			return err
 		})
 		if err != nil {
-			return 0, err // the write may still run and change did
+			return 0, err // the write may still change did
 		}
 		return did, nil
 	})
