@@ -28,7 +28,8 @@ func TestKinds(t *testing.T) {
 		if prefixes[k.Prefix()] {
 			t.Errorf("%s has the prefix %q, want one of its own", k, k.Prefix())
 		}
-		if (k.Prefix() == "") != (k == gateway.KindRemote) || strings.IndexByte(k.Prefix(), ':') != len(k.Prefix())-1 {
+		if (k.Prefix() == "") != (k == gateway.KindRemote) ||
+			strings.IndexByte(k.Prefix(), ':') != len(k.Prefix())-1 {
 			t.Errorf("%s has the prefix %q, want one that no domain has: with a colon at its end", k, k.Prefix())
 		}
 		if k.Width() < 1 || k.Width() > gateway.MaxWidth {
@@ -51,7 +52,8 @@ func TestKindsAreDocumented(t *testing.T) {
 	for _, k := range gateway.Kinds() {
 		names = append(names, k.String())
 	}
-	if want := "kind: {type: string, enum: [" + strings.Join(names, ", ") + "]}"; !strings.Contains(string(page), want) {
+	want := "kind: {type: string, enum: [" + strings.Join(names, ", ") + "]}"
+	if !strings.Contains(string(page), want) {
 		t.Errorf("openapi.yaml has no line %q", want)
 	}
 }

@@ -19,7 +19,8 @@ func TestPager(t *testing.T) {
 		more, unfilled bool
 	}{
 		{"everything", store.Pager{Scan: all}, 0, []int64{2, 4, 6, 8}, 9, false, false},
-		{"a full page ends before the next wanted row", store.Pager{Limit: 2, Scan: all}, 0, []int64{2, 4}, 5, true, false},
+		{"a full page ends before the next wanted row", store.Pager{Limit: 2, Scan: all}, 0, []int64{2, 4}, 5, true,
+			false},
 		{"a page that is just full", store.Pager{Limit: 4, Scan: all}, 0, []int64{2, 4, 6, 8}, 9, false, false},
 		{"an offset", store.Pager{Limit: 2, Scan: all, Offset: 1}, 0, []int64{4, 6}, 7, true, false},
 		{"an offset beyond the end", store.Pager{Limit: 2, Scan: all, Offset: 9}, 0, nil, 9, false, false},

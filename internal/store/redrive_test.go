@@ -89,14 +89,16 @@ func TestChangeDocuments(t *testing.T) {
 	}{
 		{name: "none", after: nil},
 		{name: "two", after: []gateway.Document{doc("k", "a"), doc("k", "b")}},
-		{name: "the same name twice", after: []gateway.Document{doc("k", "a"), doc("k", "a")}, want: gateway.ErrExists, any: true},
+		{name: "the same name twice", after: []gateway.Document{doc("k", "a"), doc("k", "a")}, want: gateway.ErrExists,
+			any: true},
 		{name: "another kind", after: []gateway.Document{doc("k", "a"), doc("other", "b")}, any: true},
 		{name: "the change refuses", fails: mine, want: mine, any: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := store.ChangeDocuments(&gateway.DocumentChange{Kind: "k",
 				Change: func([]gateway.Document) ([]gateway.Document, error) { return c.after, c.fails }}, nil)
-			if (err != nil) != c.any || c.want != nil && !errors.Is(err, c.want) || err == nil && len(got) != len(c.after) {
+			if (err != nil) != c.any || c.want != nil && !errors.Is(err, c.want) ||
+				err == nil && len(got) != len(c.after) {
 				t.Errorf("ChangeDocuments = %v, %v; want the error %v", got, err, c.want)
 			}
 		})

@@ -65,36 +65,40 @@ func TestSettlementRows(t *testing.T) {
 		{name: "all are delivered", to: "b.example", end: gateway.Settlement{Report: true, Results: []gateway.Result{
 			result(3, gateway.Success), result(2, gateway.Success), result(1, gateway.Success)}},
 			want: "1 delivered after 2, 2 delivered after 2, 3 delivered after 2, job 5 gone"},
-		{name: "one fails and two stay", to: "b.example", end: gateway.Settlement{Report: true, Due: noon.Add(time.Hour),
-			Results: []gateway.Result{result(2, gateway.Refuse)}},
+		{name: "one fails and two stay", to: "b.example", end: gateway.Settlement{Report: true,
+			Due: noon.Add(time.Hour), Results: []gateway.Result{result(2, gateway.Refuse)}},
 			want: `2 dead failed AGENT_UNKNOWN, job 5 retrying in 1h0m0s, report on 9 {"failed":[2]}, ring report:`},
 		{name: "one report for all that fail", to: "b.example", end: gateway.Settlement{Report: true,
-			Results: []gateway.Result{result(1, gateway.GiveUp), result(2, gateway.Success), result(3, gateway.Refuse)}},
+			Results: []gateway.Result{result(1, gateway.GiveUp), result(2, gateway.Success),
+				result(3, gateway.Refuse)}},
 			want: "2 delivered after 2, 1 dead expired AGENT_UNKNOWN, 3 dead failed AGENT_UNKNOWN, job 5 gone, " +
 				`report on 9 {"failed":[1,3]}, ring report:`},
 		{name: "nobody wants a report", to: "b.example", end: gateway.Settlement{Due: noon,
 			Results: []gateway.Result{result(1, gateway.Refuse)}},
 			want: "1 dead failed AGENT_UNKNOWN, job 5 retrying in 0s, ring b.example"},
 		{name: "the sender was removed", to: "b.example", removed: true, end: gateway.Settlement{Report: true,
-			Results: []gateway.Result{result(1, gateway.Refuse), result(2, gateway.Refuse), result(3, gateway.Refuse)}},
+			Results: []gateway.Result{result(1, gateway.Refuse), result(2, gateway.Refuse),
+				result(3, gateway.Refuse)}},
 			want: "1 dead failed AGENT_UNKNOWN, 2 dead failed AGENT_UNKNOWN, 3 dead failed AGENT_UNKNOWN, job 5 gone"},
-		{name: "a result of one that does not wait", to: "b.example", end: gateway.Settlement{Due: noon.Add(time.Minute),
-			Results: []gateway.Result{result(4, gateway.Refuse)}}, want: "job 5 retrying in 1m0s"},
+		{name: "a result of one that does not wait", to: "b.example", end: gateway.Settlement{
+			Due: noon.Add(time.Minute), Results: []gateway.Result{result(4, gateway.Refuse)}}, want: "job 5 retrying in 1m0s"},
 		{name: "an inbox instead", to: gateway.PushTo(8), end: gateway.Settlement{Due: noon.Add(time.Minute),
 			Results: []gateway.Result{inbox}}, want: "2 into the inbox of 8, job 5 retrying in 1m0s"},
 		{name: "no attempt was made", to: "b.example", end: gateway.Settlement{Unmade: true, Due: noon.Add(time.Minute),
 			Results: []gateway.Result{result(1, gateway.Refuse)}}, want: "job 5 retrying again in 1m0s"},
 		{name: "a report is written", to: gateway.Reports, payload: `{"failed":[6,7]}`,
-			end:  gateway.Settlement{Report: true, Results: []gateway.Result{result(6, gateway.Success), result(7, gateway.Refuse)}},
+			end: gateway.Settlement{Report: true, Results: []gateway.Result{result(6, gateway.Success),
+				result(7, gateway.Refuse)}},
 			want: "job 5 gone"},
 		{name: "a report is written in part", to: gateway.Reports, payload: `{"failed":[6,7]}`,
-			end:  gateway.Settlement{Due: noon.Add(time.Minute), Results: []gateway.Result{result(6, gateway.Success)}},
+			end: gateway.Settlement{Due: noon.Add(time.Minute),
+				Results: []gateway.Result{result(6, gateway.Success)}},
 			want: `job 5 retrying in 1m0s{"failed":[7]}`},
 		{name: "a report of what is not there", to: gateway.Reports, payload: "{", want: "job 5 gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := store.Ending{Settlement: c.end, Job: store.QueuedJob{Row: 9, Payload: c.payload, Job: gateway.Job{ID: 5,
-				Destination: c.to, State: gateway.Delivering, Attempts: 2, SenderAgent: 4}}}
+			e := store.Ending{Settlement: c.end, Job: store.QueuedJob{Row: 9, Payload: c.payload, Job: gateway.Job{
+				ID: 5, Destination: c.to, State: gateway.Delivering, Attempts: 2, SenderAgent: 4}}}
 			e.Settlement.Job, e.Now = 5, noon
 			var rows store.SettlementRows
 			if err := rows.Add(&e, waiting, !c.removed); err != nil {

@@ -247,7 +247,8 @@ func (t *tx) letters(ctx context.Context, letters []int64) (list []store.LetterR
 				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.Seq, &l.Message, &state, &agent, &l.Address, &l.Received, &l.Size, &l.UUID, &sender, &l.From, &l.Further},
+		[]any{&l.Seq, &l.Message, &state, &agent, &l.Address, &l.Received, &l.Size, &l.UUID, &sender, &l.From,
+			&l.Further},
 		func() error {
 			l.State, l.Agent, l.Sender = gateway.State(state), gateway.AgentID(agent), gateway.AgentID(sender)
 			list = append(list, l)

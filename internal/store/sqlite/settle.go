@@ -95,7 +95,8 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 		}
 	}
 	for _, r := range rows.Reports {
-		if _, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size, r.Payload); err != nil {
+		_, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size, r.Payload)
+		if err != nil {
 			return err
 		}
 	}
