@@ -19,7 +19,7 @@ const (
 
 // How many attempts may be made at once at one destination.
 const (
-	MaxWidth  = 192 // as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
+	MaxWidth  = 192 // one or two HTTP/2 connections carry as many: servers allow a hundred streams on each
 	nearWidth = 8   // at an agent's endpoint, and for what this gateway writes itself
 )
 
