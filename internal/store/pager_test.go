@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// TestPager: which rows of 1 to 9 stand on a page, of which the even ones are wanted.
+// TestPager: which of the rows 1 to 9 are on a page, if the even ones are wanted.
 func TestPager(t *testing.T) {
 	const all = 1000
 	for _, c := range []struct {
@@ -45,8 +45,8 @@ func TestPager(t *testing.T) {
 	}
 }
 
-// TestPagesTogether: pages one behind the other have every wanted row once, also when
-// each ends early.
+// TestPagesTogether: pages one after another have every wanted row once, even when each
+// ends early.
 func TestPagesTogether(t *testing.T) {
 	for limit := range 4 {
 		for scan := 1; scan < 4; scan++ {
@@ -71,7 +71,7 @@ func TestPagesTogether(t *testing.T) {
 	}
 }
 
-// TestSearch: how one step of a sweep goes through rows, of which the even ones are found.
+// TestSearch: one step of a sweep over rows, if the even ones are found.
 func TestSearch(t *testing.T) {
 	for _, c := range []struct {
 		name        string

@@ -9,9 +9,10 @@ import (
 // wait for it.
 const deadStep = 256
 
-// EachDead calls do with the dead letters that match, at most deadStep at once, and
-// returns the sum of what do returned. page returns the numbers of the letters on a page;
-// do runs in a transaction of its own. After an error some letters may be done.
+// EachDead calls do with the dead letters that match, at most deadStep at once. It
+// returns the sum of the numbers that do returned. page returns the numbers of the
+// letters on a page. do runs in its own transaction. After an error some letters may be
+// done.
 func EachDead(f gateway.DeadFilter, page func(gateway.DeadFilter) ([]int64, gateway.DeadPage, error),
 	do func(letters []int64) (int, error)) (done int, err error) {
 	for rest := f.Limit; ; {
@@ -44,7 +45,7 @@ type LetterRow struct {
 	Size        int    // bytes of the body
 	UUID        []byte // the message's canonical id
 	Sender      gateway.AgentID
-	From        string // the sender's address where it is no agent here
+	From        string // the sender's address if it is no agent here
 }
 
 // Redriven are the values that a redrive writes. Times are microseconds, 0 for no change.
@@ -52,16 +53,16 @@ type Redriven struct {
 	State       gateway.State // of the delivery
 	Destination gateway.Destination
 	Flow        gateway.Flow     // of a new job
-	Names       []amtp.MessageID // ids under which the message may leave, beside its own
-	AsNew       int64            // of the delivery: under whose id it leaves
+	Names       []amtp.MessageID // ids under which the message may be sent, besides its own
+	AsNew       int64            // of the delivery: it is sent under the id of this redrive
 	JobAsNew    int64            // of the job, unless it has one
 }
 
 // Redrive returns what a redrive at the time of times writes. ok is false for a delivery
 // whose state is not a failure, though its row says that it is dead.
 //
-// A message for another domain may leave under a new id, now or later: other gateways
-// forget the one that they know after gateway.Forgotten.
+// A message for another domain may be sent under a new id, now or later: other gateways
+// forget the id that they know after gateway.Forgotten.
 func (l *LetterRow) Redrive(dir *Directory, times *Times) (r Redriven, ok bool) {
 	state, err := gateway.Next(l.State, gateway.Redrive)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// TestEachDead: letters are changed in steps of a bounded size until all that match, or as
-// many as the limit says, were asked for; pages without a letter are passed over.
+// TestEachDead: letters are changed in steps of a bounded size, until all that match or
+// as many as the limit are done. Pages without a letter are skipped.
 func TestEachDead(t *testing.T) {
 	for _, c := range []struct {
 		name                string
 		limit, letters, gap int // every gap-th number is a letter; a page looks at 100 numbers
-		asked, done         int // letters; of which every second is done
+		asked, done         int // letters; do counts every second one
 	}{
 		{"none", 0, 0, 1, 0, 0},
 		{"all in one step", 0, 20, 1, 20, 10},
@@ -53,7 +53,7 @@ func TestEachDead(t *testing.T) {
 	}
 }
 
-// TestEachDeadFails: an error ends the steps, and what was done before counts.
+// TestEachDeadFails: an error ends the steps, and the letters done before count.
 func TestEachDeadFails(t *testing.T) {
 	down := errors.New("down")
 	steps := 0

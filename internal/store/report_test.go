@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// TestReportPayload: what is encoded is decoded, and what cannot be read names nothing.
+// TestReportPayload: decoding inverts encoding, and an unreadable payload names nothing.
 func TestReportPayload(t *testing.T) {
 	for _, failed := range [][]int64{nil, {1}, {3, 1, 1 << 62}} {
 		if got := store.DecodeReport(store.EncodeReport(failed)); !slices.Equal(got, failed) {
@@ -26,7 +26,7 @@ func TestReportPayload(t *testing.T) {
 }
 
 // TestWithdraw: a delivery that is redriven is taken out of the report that names it, and
-// a report of nothing else is gone.
+// a report without other deliveries is removed.
 func TestWithdraw(t *testing.T) {
 	reports := []store.ReportJob{{1, store.EncodeReport([]int64{1, 2, 3})}, {2, store.EncodeReport([]int64{4})},
 		{3, store.EncodeReport([]int64{5, 6})}, {4, "{"}}

@@ -209,7 +209,7 @@ func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Re
 	return failed, nil
 }
 
-// postpone leaves a job to its next attempt.
+// postpone enters a job that waits for its next attempt.
 func (r *SettlementRows) postpone(e *Ending, payload string) error {
 	state, err := gateway.Next(e.Job.State, gateway.Postpone)
 	if err != nil {

@@ -111,8 +111,8 @@ func TestSettlementRows(t *testing.T) {
 	}
 }
 
-// TestGiveUp: all that wait for a job are given up with its last error, of a report those
-// in its payload.
+// TestGiveUp: all deliveries that wait for a job are given up with its last error; for a
+// report, the deliveries in its payload.
 func TestGiveUp(t *testing.T) {
 	for _, c := range []struct {
 		to      gateway.Destination

@@ -68,9 +68,10 @@ type parcelRow struct {
 	thread     string             // of a push
 }
 
-// The jobs with their messages, with the bodies where $2 is set, and for a destination
-// with the prefix $3 whether its agent met the sender in the message; and the deliveries
-// that wait for the jobs, or all deliveries of the message for a job with a payload.
+// The jobs with their messages, with the bodies where $2 is set. For a destination with
+// the prefix $3 they have whether its agent met the sender in the message. jobDeliveries
+// are the deliveries that wait for the jobs, or all deliveries of the message for a job
+// with a payload.
 const (
 	jobsWithMessages = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
 			starts_with(j.destination, $3) AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))

@@ -143,7 +143,7 @@ func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error
 }
 
 // eachDead calls do for the dead letters that match, in transactions of bounded size. It
-// returns the sum of what do returned.
+// returns the sum of the numbers that do returned.
 func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	do func(*writer, []int64) (int, error)) (int, error) {
 	return store.EachDead(f, func(f gateway.DeadFilter) (found []int64, page gateway.DeadPage, err error) {
@@ -194,7 +194,7 @@ func (w *writer) redriveAll(letters []int64, times *store.Times) (int, error) {
 }
 
 // letter reads the part of a dead letter that redrive needs. Message is 0 where the
-// delivery is no dead letter any more.
+// delivery is no longer a dead letter.
 func (w *writer) letter(seq int64) (l store.LetterRow, err error) {
 	err = w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {

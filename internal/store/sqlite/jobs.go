@@ -75,7 +75,7 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 	return id, nil
 }
 
-// insertJob adds a job that is due now, with a payload where no delivery waits for it.
+// insertJob adds a job that is due now. A job for which no delivery waits has a payload.
 func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time,
 	size int, payload string) (gateway.JobID, error) {
 	at := store.Micros(now)
