@@ -1,17 +1,17 @@
-// Package admin is the client of a gateway's operator: the queue and its dead letters,
-// the keys that sign for the domain, certificates, limits, peers, invitations, and all
-// agents. A [Client] is an [amtp.Client] with the admin key and with these calls beside
-// those of an agent:
+// Package admin is the client of a gateway's operator: for the queue and its dead
+// letters, the keys that sign for the domain, certificates, limits, peers, invitations,
+// and all agents. A [Client] is an [amtp.Client] with the admin key. It adds these
+// calls to those of an agent:
 //
 //	c := &admin.Client{Client: amtp.Client{URL: "https://amtp.example.com", AdminKey: key}}
 //	jobs, err := c.Jobs(ctx, admin.JobQuery{})
 //
 // The gateway has written its admin key into the file admin.key of its data directory.
-// Every call is refused without that key, with ADMIN_AUTHENTICATION_REQUIRED, or
-// ADMIN_ACCESS_DENIED for a key that is not the operator's.
+// Without that key every call is refused with ADMIN_AUTHENTICATION_REQUIRED. With a key
+// that is not the operator's it is refused with ADMIN_ACCESS_DENIED.
 //
-// Errors, repetitions and redirects are as of an [amtp.Client]. A call that is not
-// repeated says so.
+// Errors, repetitions and redirects are as described at [amtp.Client]. Calls that are
+// not repeated say so.
 package admin
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Client speaks to one gateway as its operator. AdminKey of the [amtp.Client] is needed
-// for every call of this package. It is used as a value, as that one.
+// Client calls one gateway as its operator. Every call of this package needs AdminKey
+// of the [amtp.Client]. Use it like that one, as a value.
 type Client struct{ amtp.Client }
 
 // call makes a call with the admin key.
@@ -30,8 +30,8 @@ func (c *Client) call(ctx context.Context, r amtp.Request, out any) error {
 	return c.Do(ctx, r, out)
 }
 
-// Resume ends the pause of a gateway that was restored from a backup and
-// reports whether there was one.
+// Resume ends the pause of a gateway that was restored from a backup, and reports
+// whether there was one.
 func (c *Client) Resume(ctx context.Context) (was bool, err error) {
 	var out Resumed
 	err = c.call(ctx, amtp.Request{Method: "POST", Path: []string{"admin", "resume"}}, &out)

@@ -16,7 +16,7 @@ import (
 func TestEachCallIsOneRequest(t *testing.T) {
 	var got, key string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what came is compared
+		body, _ := io.ReadAll(r.Body) // an incomplete request differs below
 		got, key = r.Method+" "+r.RequestURI+" "+string(body), r.Header.Get("X-Admin-Key")
 		io.WriteString(w, `{}`)
 	}))

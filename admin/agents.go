@@ -10,13 +10,12 @@ import (
 // AgentMap is the administrator's list of agents: a page of them, by address.
 type AgentMap struct {
 	Agents     map[string]amtp.Agent `json:"agents"`
-	Count      int                   `json:"count"` // of all agents, on this page and others
+	Count      int                   `json:"count"` // of all agents, not only those on this page
 	HasMore    bool                  `json:"has_more"`
 	NextCursor string                `json:"next_cursor,omitempty"` // give it as Cursor to read on
 }
 
-// Agents lists the first agents by address: as many as the gateway shows at once,
-// 1000, and the count of all.
+// Agents lists the first agents by address, at most 1000, and the count of all.
 func (c *Client) Agents(ctx context.Context) (AgentMap, error) {
 	return c.AgentsPage(ctx, AgentPageQuery{})
 }

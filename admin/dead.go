@@ -21,24 +21,24 @@ type DeadLetter struct {
 	MessageID       amtp.MessageID  `json:"message_id"`
 	Sender          amtp.Address    `json:"sender"`
 	Recipient       amtp.Address    `json:"recipient"`
-	Destination     string          `json:"destination"` // as of a QueuedJob
+	Destination     string          `json:"destination"` // in the form of QueuedJob
 	Subject         string          `json:"subject,omitempty"`
 	ErrorCode       amtp.Code       `json:"error_code,omitempty"`
 	FailureReason   string          `json:"failure_reason"`
 	Attempts        int             `json:"attempts"`
-	FirstAttempt    amtp.Time       `json:"first_attempt,omitzero"` // left out when there was none
+	FirstAttempt    amtp.Time       `json:"first_attempt,omitzero"` // left out if there was none
 	LastAttempt     amtp.Time       `json:"last_attempt,omitzero"`
 	DeadAt          amtp.Time       `json:"dlq_timestamp"` // when it was given up
 	ReceivedAt      amtp.Time       `json:"received_at"`
 	Size            int             `json:"size"`                       // bytes of the message
 	Redrives        int             `json:"redrives"`                   // how often it was tried again
-	OriginalMessage json.RawMessage `json:"original_message,omitempty"` // of a single one only, as it was received
+	OriginalMessage json.RawMessage `json:"original_message,omitempty"` // as received; only of a single one
 }
 
-// DeadLetterList is part of a gateway's dead letters, in the order of their ids.
+// DeadLetterList is a page of a gateway's dead letters, in the order of their ids.
 type DeadLetterList struct {
 	DeadLetters []DeadLetter `json:"dead_letters"`
-	Count       int          `json:"count"` // of those on this page
+	Count       int          `json:"count"` // of the dead letters on this page
 	HasMore     bool         `json:"has_more"`
 	NextCursor  string       `json:"next_cursor"`          // give it as After to read on
 	Incomplete  bool         `json:"incomplete,omitempty"` // the page ended before its limit; read on
@@ -46,7 +46,7 @@ type DeadLetterList struct {
 
 // Redriven answers the call that tries dead letters again.
 type Redriven struct {
-	Redriven int `json:"redriven"` // how many are queued again
+	Redriven int `json:"redriven"` // how many were queued again
 }
 
 // PurgedDead answers the calls that remove dead letters.
@@ -64,18 +64,18 @@ type DeadLetterQuery struct {
 	Limit       int       // 0 leaves it to the gateway: 100
 }
 
-// DeadLetterChoice says which dead letters are meant. At least one member must
-// be set; all that are set must fit.
+// DeadLetterChoice chooses dead letters. At least one member must be set; a dead letter
+// must match all members that are set.
 type DeadLetterChoice struct {
 	IDs         []DeadLetterID // at most 1000
 	Destination string
 	Message     amtp.MessageID
 	Code        amtp.Code
 	Before      time.Time // given up before
-	All         bool      // all there are; alone
+	All         bool      // all dead letters; no other member may be set
 }
 
-// DeadLetters lists what could not be delivered, without the messages.
+// DeadLetters lists the deliveries that failed for good, without the messages.
 func (c *Client) DeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetterList, error) {
 	v := DeadLetterChoice{Destination: q.Destination, Message: q.Message, Code: q.Code, Before: q.Before}.query()
 	v.Text("after", q.After)
@@ -85,15 +85,15 @@ func (c *Client) DeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetter
 	return out, err
 }
 
-// DeadLetter returns one, with its message.
+// DeadLetter returns one dead letter, with its message.
 func (c *Client) DeadLetter(ctx context.Context, id DeadLetterID) (DeadLetter, error) {
 	var out DeadLetter
 	err := c.call(ctx, amtp.Request{Method: "GET", Path: deadPath(number(id)), Repeat: true}, &out)
 	return out, err
 }
 
-// Redrive queues dead letters again and returns how many. What was queued again
-// is no dead letter any more, so a second call changes nothing.
+// Redrive queues dead letters again and returns how many. A delivery that is queued
+// again is no longer a dead letter, so a second call changes nothing.
 func (c *Client) Redrive(ctx context.Context, which DeadLetterChoice) (int, error) {
 	body := struct {
 		IDs         []DeadLetterID `json:"ids,omitempty"`
@@ -108,12 +108,11 @@ func (c *Client) Redrive(ctx context.Context, which DeadLetterChoice) (int, erro
 	return out.Redriven, err
 }
 
-// idsPerCall is how many ids stand in one query: it is short whatever they are.
+// idsPerCall is how many ids one query has, so that the query is always short.
 const idsPerCall = 20
 
-// PurgeDeadLetters removes dead letters for good, and returns how many; their
-// messages stay failed. Many ids take several calls: after an error some may be
-// removed.
+// PurgeDeadLetters removes dead letters for good, and returns how many. Their messages
+// stay failed. Many ids take several calls: after an error some of them may be removed.
 func (c *Client) PurgeDeadLetters(ctx context.Context, which DeadLetterChoice) (purged int, err error) {
 	for rest := which.IDs; ; {
 		which.IDs = rest[:min(len(rest), idsPerCall)]
@@ -129,7 +128,7 @@ func (c *Client) PurgeDeadLetters(ctx context.Context, which DeadLetterChoice) (
 	}
 }
 
-// PurgeDeadLetter removes one. It is not repeated: a second one would find
+// PurgeDeadLetter removes one dead letter. It is not repeated: a second call would find
 // nothing.
 func (c *Client) PurgeDeadLetter(ctx context.Context, id DeadLetterID) error {
 	return c.call(ctx, amtp.Request{Method: "DELETE", Path: deadPath(number(id))}, nil)

@@ -6,26 +6,26 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// DomainPlan answers POST /v1/admin/domain: what a gateway does to serve a
+// DomainPlan answers POST /v1/admin/domain: it says what a gateway will do to serve a
 // domain.
 type DomainPlan struct {
 	Domain amtp.Domain    `json:"domain"`
-	Serves amtp.Domain    `json:"serves"` // the one that it serves now; the other from its next start in it
-	Agents []Readdressing `json:"agents"` // who gets another address then
-	Keys   []SigningKey   `json:"keys"`   // whose records are to be published, oldest first
+	Serves amtp.Domain    `json:"serves"` // the domain that it serves until its next start
+	Agents []Readdressing `json:"agents"` // those whose addresses change then
+	Keys   []SigningKey   `json:"keys"`   // the keys whose records must be published, oldest first
 }
 
-// Readdressing is an agent whose address changes. The former one stays an alias
-// at its gateway.
+// Readdressing is an agent whose address changes. The former address stays an alias at
+// its gateway.
 type Readdressing struct {
 	From amtp.Address `json:"from"`
 	To   amtp.Address `json:"to"`
 }
 
-// PrepareDomain has a gateway without a domain of its own make the first signing
-// key for one, and returns what its next start in that domain will do. Done again
-// it changes nothing. It is CONFLICT when the gateway serves another
-// domain, or when the name of an agent is taken in it.
+// PrepareDomain makes a gateway without a domain of its own generate the first signing
+// key for one, and returns what its next start in that domain will do. A second call
+// changes nothing. The error is CONFLICT if the gateway serves another domain, or if
+// the name of an agent is taken in the new one.
 func (c *Client) PrepareDomain(ctx context.Context, d amtp.Domain) (DomainPlan, error) {
 	var out DomainPlan
 	body := map[string]string{"domain": string(d)}

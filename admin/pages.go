@@ -11,11 +11,11 @@ import (
 )
 
 // The calls below go through a list from its beginning, or from the cursor of the
-// query, to its end, and ask for page after page as they are read. Limit of the
-// query is how much is asked for at once. An error ends the list and comes with a
-// zero value: [amtp.ErrEmptyPages] is one of them.
+// query, to its end. They ask for page after page while they are read. The Limit of the
+// query is the size of a page. An error ends the list and comes with a zero value; one
+// of them is [amtp.ErrEmptyPages].
 
-// AllAgents goes through the agents that [Client.AgentsPage] lists, by address..
+// AllAgents goes through the agents that [Client.AgentsPage] lists, by address.
 func (c *Client) AllAgents(ctx context.Context, q AgentPageQuery) iter.Seq2[amtp.Agent, error] {
 	return calls.Pages(func() ([]amtp.Agent, bool, error) {
 		list, err := c.AgentsPage(ctx, q)
@@ -27,7 +27,7 @@ func (c *Client) AllAgents(ctx context.Context, q AgentPageQuery) iter.Seq2[amtp
 	})
 }
 
-// AllJobs goes through the jobs that [Client.Jobs] lists, oldest first..
+// AllJobs goes through the jobs that [Client.Jobs] lists, oldest first.
 func (c *Client) AllJobs(ctx context.Context, q JobQuery) iter.Seq2[QueuedJob, error] {
 	return calls.Pages(func() ([]QueuedJob, bool, error) {
 		list, err := c.Jobs(ctx, q)
@@ -35,7 +35,7 @@ func (c *Client) AllJobs(ctx context.Context, q JobQuery) iter.Seq2[QueuedJob, e
 	})
 }
 
-// AllDeadLetters goes through the dead letters that [Client.DeadLetters] lists..
+// AllDeadLetters goes through the dead letters that [Client.DeadLetters] lists.
 func (c *Client) AllDeadLetters(ctx context.Context, q DeadLetterQuery) iter.Seq2[DeadLetter, error] {
 	return calls.Pages(func() ([]DeadLetter, bool, error) {
 		list, err := c.DeadLetters(ctx, q)
