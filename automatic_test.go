@@ -24,8 +24,8 @@ func TestAutomatic(t *testing.T) {
 	}
 }
 
-// TestAutomaticByType: what gateways write by themselves is known by its payload
-// too.
+// TestAutomaticByType: messages that gateways write by themselves are also recognised
+// by their payload.
 func TestAutomaticByType(t *testing.T) {
 	for payload, want := range map[string]bool{
 		`{"message_type":"delivery_failure"}`: true, `{"a":1,"message_type":"receipts"}`: true,

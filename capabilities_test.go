@@ -186,8 +186,8 @@ func TestChooseCapabilities(t *testing.T) {
 	}
 }
 
-// FuzzCapabilities checks that what is read can be written and read again, by
-// us and by a reader who insists on order and case.
+// FuzzCapabilities checks that a record that was read can be written and read again, by
+// us and by a reader that demands a certain order and case.
 func FuzzCapabilities(f *testing.F) {
 	for _, txt := range []string{
 		"v=amtp1;gateway=https://gw.test:443;auth=cert,sig;max-size=50000000;features=x",

@@ -15,8 +15,7 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// shelf is a gateway that has seven of everything, two on a page, and one page
-// without anything.
+// shelf is a gateway that has seven of every thing, two on a page, and one empty page.
 func shelf(t *testing.T, asked *[]string) *admin.Client {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked = append(*asked, r.URL.Path+"?"+r.URL.RawQuery)
@@ -68,7 +67,8 @@ func collect[T any](t *testing.T, list iter.Seq2[T, error], name func(T) string)
 	return all
 }
 
-// TestAllPages: the iterators go through every page, and stop when nobody reads on.
+// TestAllPages: the iterators go through every page, and stop when the caller stops
+// reading.
 func TestAllPages(t *testing.T) {
 	var asked []string
 	c, ctx := shelf(t, &asked), t.Context()
@@ -116,18 +116,18 @@ func TestAllPages(t *testing.T) {
 	n := 0
 	for _, err := range lost.AllMessages(ctx, amtp.MessageQuery{}) {
 		if n++; err == nil {
-			t.Error("a gateway that is not there has messages")
+			t.Error("a gateway that is down has messages")
 		}
 	}
 	if n != 1 {
-		t.Errorf("%d answers of a gateway that is not there, want one error", n)
+		t.Errorf("%d answers of a gateway that is down, want one error", n)
 	}
 }
 
-// TestEmptyPagesEnd: a gateway that shows nothing and says for ever that more follows is
-// asked so often and no more, by every iterator.
+// TestEmptyPagesEnd: a gateway may send only empty pages and always say that more
+// follows. Every iterator asks it a bounded number of times.
 func TestEmptyPagesEnd(t *testing.T) {
-	asked, pause := 0, 0 // pause is after how many empty pages there is one that is not, 0 for never
+	asked, pause := 0, 0 // pause is the number of empty pages between two that are not, 0 for endless empty pages
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked++
 		jobs, agents := "[]", "[]"

@@ -15,14 +15,14 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// asked is what a gateway received.
+// asked is a request that a gateway received.
 type asked struct {
 	method, uri string
 	header      http.Header
 	body        string
 }
 
-// operator is the operator's client that calls as c does.
+// operator returns the operator's client that makes the same calls as c.
 func operator(c *amtp.Client) *admin.Client { return &admin.Client{Client: *c} }
 
 // answering starts a gateway that gives every request the same answer, and
@@ -217,8 +217,8 @@ func TestAStrangersMemberNeverPassesForTheGateways(t *testing.T) {
 	}
 }
 
-// TestNamesAreExactAtEveryDepth: what a check of the names as they are written
-// let pass must not be read in another way here.
+// TestNamesAreExactAtEveryDepth: a check compares names exactly, so names must not be
+// read in another way here.
 func TestNamesAreExactAtEveryDepth(t *testing.T) {
 	const item = `{"message_id":"m1","sender":"eve@evil.example","trust":"unverified","authentication":{"result":"none","Result":"pass"},"status":"unread",` +
 		`"attachments":[{"url":"https://ok.test/a","URL":"file:///etc/passwd","hash":"sha256:00","Hash":"md5:zz"}]}`
@@ -257,8 +257,8 @@ func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
 	}
 }
 
-// TestAPageMayHoldSeveralLargeMessages: the bounds of one document are not those
-// of a page, or a stranger could close an inbox with a few messages.
+// TestAPageMayHoldSeveralLargeMessages: the bounds of one document do not hold for a
+// page. Otherwise a stranger could block an inbox with a few messages.
 func TestAPageMayHoldSeveralLargeMessages(t *testing.T) {
 	large := `{"message_id":"m","payload":[` + strings.Repeat("0,", 150_000) + `0]}`
 	c, _ := answering(t, 200, `{"messages":[`+large+`,`+large+`,`+large+`]}`)

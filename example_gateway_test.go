@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 )
 
-// gateway runs a real gateway on this machine for one example, with agents of
-// these names. It returns its URL, the key of each agent, and how to stop it.
+// gateway runs a real gateway on this machine for one example, with agents of these
+// names. It returns its URL, the key of each agent, and a function that stops it.
 func gateway(names ...string) (url string, key map[string]string, stop func()) {
 	dir, err := os.MkdirTemp("", "amtp-example-")
 	must(err)

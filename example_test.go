@@ -10,11 +10,11 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// The examples run against a gateway of their own; gateway returns its URL and
-// the keys of the agents that it made there.
+// Each example runs against a separate gateway; gateway returns its URL and the keys of
+// its agents.
 
-// One recipient that does not exist fails by itself; the others have the
-// message. When all fail, Send returns an error.
+// A recipient that does not exist fails alone; the others have the message. If all
+// recipients fail, Send returns an error.
 func ExampleClient_Send() {
 	url, key, stop := gateway("alice", "bob")
 	defer stop()
@@ -45,8 +45,8 @@ func ExampleClient_Send() {
 	// nobody@localhost AGENT_UNKNOWN
 }
 
-// With an idempotency key of its own, a program may repeat a call of which it
-// never saw the answer, even after a restart.
+// With an idempotency key of its own, a program may repeat a call whose answer it never
+// got, even after a restart.
 func ExampleClient_Send_repeated() {
 	url, key, stop := gateway("alice", "bob")
 	defer stop()
@@ -67,8 +67,8 @@ func ExampleClient_Send_repeated() {
 	// Output: true true
 }
 
-// An agent reads its inbox and acknowledges what it is done with. What it does
-// not acknowledge is there again the next time.
+// An agent reads its inbox and acknowledges the messages with which it is done. Others
+// are there again the next time.
 func ExampleClient_Inbox() {
 	url, key, stop := gateway("alice", "bob")
 	defer stop()
@@ -134,7 +134,7 @@ func ExampleClient_Register() {
 	// Output: reviewer@localhost [code-review] <nil>
 }
 
-// The life of an agent: wait, work, acknowledge. A gateway that is away is asked
+// The life of an agent: wait, work, acknowledge. If the gateway is down, the agent asks
 // again after a pause.
 func Example_receiveLoop() {
 	url, key, stop := gateway("alice", "bob")
@@ -173,9 +173,8 @@ func Example_receiveLoop() {
 	// alice@localhost asks: dry
 }
 
-// An answer names the message that it answers. Its idempotency key follows from
-// that message, so that an agent which died before it could acknowledge does
-// not answer twice.
+// An answer names the message that it answers. Its idempotency key is derived from that
+// message. So an agent that died before it could acknowledge does not answer twice.
 func Example_reply() {
 	url, key, stop := gateway("alice", "bob")
 	defer stop()
@@ -207,9 +206,9 @@ func Example_reply() {
 	// Output: answered alice@localhost <nil>
 }
 
-// A refusal has the protocol's code, and RetryAfter where trying again later can
-// help. A lost connection leaves open whether the request arrived: repeat it
-// with the same idempotency key.
+// A refusal has the protocol's code, and RetryAfter if a later attempt can help. After
+// a lost connection it is unknown whether the request arrived: repeat it with the same
+// idempotency key.
 func Example_errors() {
 	url, key, stop := gateway("alice")
 	alice, _ := amtp.ParseAddress("alice@localhost")

@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// worstMessages are messages of up to 10 MB that cost a reader as much as they can, by
-// what they are full of. None of them is proven to come from anybody.
+// worstMessages are messages of up to 10 MB that cost a reader as much as possible, by
+// their content. No sender of them is proven.
 func worstMessages() map[string]string {
 	const limit = amtp.MaxMessageSize - 2000
 	list := func(item string) string {
@@ -66,10 +66,10 @@ func worstMessages() map[string]string {
 	return bodies
 }
 
-// BenchmarkHostile counts what everything that a gateway does with a message costs
-// before it knows who sent it, and before it leaves for another domain: at most
-// 100 ms of processor time for 10 MB, whatever is in them. What is refused costs
-// what it took to refuse it.
+// BenchmarkHostile measures the cost of everything that a gateway does with a message
+// before it knows the sender, and before the message leaves for another domain. At most
+// 100 ms of processor time are allowed for 10 MB of any content. A refused message
+// costs the time that its refusal took.
 func BenchmarkHostile(b *testing.B) {
 	key := signer(b).KeyRecord()
 	value := strings.Repeat("A", 86)
@@ -84,7 +84,7 @@ func BenchmarkHostile(b *testing.B) {
 		} {
 			b.Run(name+"/"+step, func(b *testing.B) {
 				doc := []byte(forged)
-				if step == "signable" { // what an agent here sends has no signature
+				if step == "signable" { // messages of agents here have no signature
 					doc = []byte(body)
 				}
 				b.SetBytes(int64(len(doc)))

@@ -17,7 +17,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// signingKey is the same at every run: a key for tests and nothing else.
+// signingKey returns the same key at every run, for tests only.
 func signingKey(t testing.TB, seed string) *ecdsa.PrivateKey {
 	t.Helper()
 	sum := sha256.Sum256([]byte(seed))
@@ -33,8 +33,8 @@ func edKey(seed string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(sum[:])
 }
 
-// rsaNumber is an odd number of so many bits with the exponent of an RSA key;
-// nobody knows a private key for it.
+// rsaNumber is an odd number of that many bits with the exponent of an RSA key; it has
+// no known private key.
 func rsaNumber(bits uint, exponent int) *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 	return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: exponent}
@@ -73,7 +73,8 @@ func TestParseKeyRecord(t *testing.T) {
 	}
 }
 
-// What does not say v=amtpkey1 to the letter is a record of something else.
+// TestParseKeyRecordFindsNone: a text without v=amtpkey1, in exactly this form, is a
+// record of something else.
 func TestParseKeyRecordFindsNone(t *testing.T) {
 	p256 := spki(t, &signingKey(t, "a").PublicKey)
 	for _, txt := range []string{
@@ -150,7 +151,7 @@ func TestParseKeyRecordRefuses(t *testing.T) {
 	}
 }
 
-// strayBits sets a bit behind the end of what the padded base64 says.
+// strayBits sets a bit after the end of the data in padded base64.
 func strayBits(s string) string {
 	end := len(strings.TrimRight(s, "="))
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -250,8 +251,8 @@ func TestKeyRecordName(t *testing.T) {
 	}
 }
 
-// FuzzKeyRecord checks that a key that is read can be written and read again,
-// and that it is one for its algorithm.
+// FuzzKeyRecord checks that a key that was read can be written and read again, and that
+// it fits its algorithm.
 func FuzzKeyRecord(f *testing.F) {
 	p256, ed := spki(f, &signingKey(f, "a").PublicKey), spki(f, edKey("a").Public())
 	for _, txt := range []string{

@@ -11,23 +11,23 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// Sizes at which the cost of reading is compared with that of four times as much. Documents
-// are read at two: many small things fit the smaller one within the bounds of
-// strictjson, and large things need the other.
+// Sizes at which the cost of reading is compared with that of four times as much.
+// Documents are read at two sizes. Many small items fit the smaller one within the
+// bounds of strictjson; large items need the other.
 const (
 	textSize  = 16 << 10
 	smallSize = 24 << 10
 	largeSize = 96 << 10
 )
 
-// reader is one parser of bytes that are not proven to come from anybody.
+// reader is a parser of bytes whose sender is not proven.
 type reader struct {
 	shapes []hostile.Shape
 	read   func(input []byte)
 }
 
-// textReaders are the parsers of texts: of names, of records in DNS, of what people
-// type and of what other programs send.
+// textReaders are the parsers of texts: of names, of DNS records, of user input, and of
+// the output of other programs.
 func textReaders() map[string]reader {
 	texts := func(read func(s string), beginnings ...string) reader {
 		return reader{hostile.Texts(beginnings...), func(b []byte) { read(string(b)) }}
@@ -53,8 +53,8 @@ func textReaders() map[string]reader {
 	}
 }
 
-// documentReaders are what is done with a document before anybody is known to have
-// written it.
+// documentReaders are the steps that a document goes through before its sender is
+// proven.
 func documentReaders(t testing.TB) map[string]reader {
 	value := strings.Repeat("A", 86)
 	signed := complete[:strings.LastIndexByte(complete, '}')] +
@@ -89,7 +89,7 @@ func documentReaders(t testing.TB) map[string]reader {
 	return readers
 }
 
-// TestReadersOfTextsAreLinear, and those of documents: nothing that a stranger sends
+// TestReadersOfTextsAreLinear, and those of documents: reading a stranger's input never
 // costs more than its length allows.
 func TestReadersOfTextsAreLinear(t *testing.T) {
 	slow.Test(t, "it reads long texts")
@@ -103,15 +103,15 @@ func TestReadersOfDocumentsAreLinear(t *testing.T) {
 	for name, r := range documentReaders(t) {
 		t.Run(name, func(t *testing.T) {
 			hostile.Linear(t, r.shapes, smallSize, r.read)
-			if !strings.HasPrefix(name, "message with ") { // which is no more than what the others do
+			if !strings.HasPrefix(name, "message with ") { // it does no more than the others
 				hostile.Linear(t, r.shapes, largeSize, r.read)
 			}
 		})
 	}
 }
 
-// BenchmarkReaders reports what ten megabytes cost each of them, in milliseconds of
-// processor time: 100 is the most that is allowed.
+// BenchmarkReaders reports the cost of ten megabytes for each reader, in milliseconds
+// of processor time: at most 100 are allowed.
 func BenchmarkReaders(b *testing.B) {
 	for name, r := range textReaders() {
 		b.Run(name, func(b *testing.B) { hostile.Bench(b, r.shapes, textSize, r.read) })
@@ -121,7 +121,7 @@ func BenchmarkReaders(b *testing.B) {
 	}
 }
 
-// verifyForged takes a signature through its steps.
+// verifyForged takes a signature through all steps.
 func verifyForged(m *amtp.Message, key amtp.KeyRecord) {
 	if sig, err := amtp.ParseSignature(m); err == nil {
 		_ = sig.Verify(key)

@@ -14,14 +14,14 @@ const (
 	ok  amtp.Code = "" // the document is a message
 )
 
-// malformed is one case of the corpus of malformed requests, as far as the
-// parser decides it. The ids are shared with the tests of the HTTP API.
+// malformed is a case of the corpus of malformed requests that the parser decides. The
+// ids are shared with the tests of the HTTP API.
 type malformed struct {
 	id, what, doc string
 	want          amtp.Code
 }
 
-// with returns a good message in which the member has the value, "" for none.
+// with returns a good message in which the member has the value; "" removes the member.
 func with(member, value string) string {
 	members := []struct{ name, value string }{
 		{"sender", `"a@x.test"`}, {"recipients", `["b@y.test"]`}, {"subject", `"hello"`}, {"payload", `{"n":1}`},

@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// members are all that mean something at the top level of a message: the first, so
-// many as protocol says, are the protocol's, the others only a gateway writes.
+// members are all known names at the top level of a message. The first protocol names
+// are the protocol's; only a gateway writes the others.
 var members = []string{
 	"attachments", "coordination", "headers", "idempotency_key", "in_reply_to", "message_id", "payload", "recipients",
 	"response_type",
@@ -23,8 +23,8 @@ var members = []string{
 
 const protocol = 16
 
-// lookalikes returns, for each ASCII letter, every other character that a reader
-// which ignores the case of letters may take for it.
+// lookalikes returns, for each ASCII letter, all other characters that a
+// case-insensitive reader may take for it.
 func lookalikes() map[rune][]rune {
 	alike := make(map[rune][]rune)
 	for r := rune(1); r <= unicode.MaxRune; r++ {
@@ -47,8 +47,8 @@ func lowest(r rune) rune {
 	return r
 }
 
-// TestNoNameStandsForAnother: every other spelling of a name that means something is
-// refused, with each of its letters replaced by each that some reader takes for it.
+// TestNoNameStandsForAnother: every other spelling of a known name is refused, with
+// each of its letters replaced by each lookalike.
 func TestNoNameStandsForAnother(t *testing.T) {
 	alike := lookalikes()
 	if len(alike['s']) < 2 || len(alike['k']) < 2 || len(alike['i']) < 3 {
@@ -80,13 +80,13 @@ func TestNoNameStandsForAnother(t *testing.T) {
 	}
 }
 
-// TestOtherNamesAreKept: a name that stands for none of ours is the sender's own.
+// TestOtherNamesAreKept: a name that is like none of ours is the sender's own.
 func TestOtherNamesAreKept(t *testing.T) {
 	for _, name := range []string{"größe", "x", "Sender_", "sende", "trust2", "мир", "X-Status", "recipient", "ids",
 		"SENDER", "Payload", "Signature"} {
 		if _, refused := amtp.ParseMessage([]byte(`{"sender":"a@x.test","recipients":["b@x.test"],"` + name +
 			`":"x"}`)); refused != nil {
-			t.Errorf("ParseMessage = %v, want it to be taken; name %q", refused, name)
+			t.Errorf("ParseMessage = %v, want it accepted; name %q", refused, name)
 		}
 	}
 }

@@ -52,7 +52,8 @@ func TestParseMessageReadsEveryMember(t *testing.T) {
 	}
 }
 
-// The reference programs print all members always (null, "", the zero time).
+// TestEmptyIsAbsent: the reference programs print all members always (null, "", the
+// zero time).
 func TestEmptyIsAbsent(t *testing.T) {
 	m := parse(t,
 		`{"version":"","message_id":"","idempotency_key":null,"timestamp":"0001-01-01T00:00:00Z","sender":"a@x.test",
@@ -204,8 +205,8 @@ func marshal(t *testing.T, v any) string {
 	return string(b)
 }
 
-// FuzzMessage checks that what is accepted says the same after it was printed
-// and read again, and that what is refused is refused with a code.
+// FuzzMessage checks that an accepted message means the same after it was printed and
+// read again, and that a refusal has a code.
 func FuzzMessage(f *testing.F) {
 	for _, layer := range [][]malformed{jsonLayer, fieldLayer} {
 		for _, c := range layer {

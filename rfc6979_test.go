@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// RFC 6979 A.2.5: the signature of "sample" with SHA-256 on P-256.
+// TestSignaturesAreThoseOfRFC6979: the signature of "sample" with SHA-256 on P-256, RFC
+// 6979 A.2.5.
 func TestSignaturesAreThoseOfRFC6979(t *testing.T) {
 	d, err := hex.DecodeString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721")
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// sized is a message of about so many bytes, most of them text.
+// sized returns a message of about that many bytes, most of them text.
 func sized(bytes int) string {
 	return edit(complete, "payload", `{"text":"`+strings.Repeat("Grüße aus Köln. ", bytes/18)+`","total":10498.50}`)
 }
 
-// countCPU reports the processor time that the rest of the benchmark takes, which
-// others who use the machine do not change as they change the time on the clock.
+// countCPU reports the processor time of the rest of the benchmark. Other load on the
+// machine changes it less than the elapsed time.
 func countCPU(b *testing.B) {
 	spent := func() time.Duration {
 		var r syscall.Rusage
@@ -56,8 +56,8 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify counts what a signature adds to a message that is parsed
-// anyway; the key is known.
+// BenchmarkVerify measures what a signature adds to the cost of parsing a message; the
+// key is known.
 func BenchmarkVerify(b *testing.B) {
 	for algorithm, s := range signers(b) {
 		for size, body := range map[string]string{"1KB": sized(600), "100KB": sized(100_000)} {

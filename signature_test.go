@@ -53,7 +53,7 @@ func TestSign(t *testing.T) {
 	out := signed(t, complete)
 	if !strings.HasPrefix(out, complete[:len(complete)-1]+
 		`,"signature":{"algorithm":"ES256","keyid":"key1","value":"`) {
-		t.Errorf("Sign = %s, want the body and behind it the signature; body %s", out, complete)
+		t.Errorf("Sign = %s, want the body and after it the signature; body %s", out, complete)
 	}
 	if again := signed(t, complete); again != out {
 		t.Errorf("Sign = %s, want the bytes of the first time %s", again, out)
@@ -96,7 +96,7 @@ func TestSignRefuses(t *testing.T) {
 			t.Errorf("%s: Sign = %s, %v, want reason %q; body %s", c.name, out, err, c.reason, c.body)
 		}
 	}
-	for _, payload := range []string{"", "null"} { // what the message says is its own affair
+	for _, payload := range []string{"", "null"} { // the content of a message does not matter
 		body := edit(complete, "payload", payload)
 		if _, err := check(t, signed(t, body), signer(t).KeyRecord()); err != nil {
 			t.Errorf("Verify = %v, want no error; payload %q", err, payload)
@@ -124,7 +124,8 @@ func edit(body, name, value string) string {
 	return string(b)
 }
 
-// Every member that is signed, and every other one, is covered.
+// TestChangedMembersAreFound: the signature covers every member, whether it is required
+// or not.
 func TestChangedMembersAreFound(t *testing.T) {
 	body, key := signed(t, complete), signer(t).KeyRecord()
 	for name, value := range map[string]string{
@@ -248,8 +249,9 @@ func TestParseSignature(t *testing.T) {
 	}
 }
 
-// A signature that is no object, or that says something twice, makes the whole
-// no message: two readers could take it for two.
+// TestSignaturesThatMakeNoMessage: a signature that is no object, or that has a member
+// twice, makes the whole document invalid, because two readers could read it
+// differently.
 func TestSignaturesThatMakeNoMessage(t *testing.T) {
 	out := signed(t, complete)
 	at := strings.Index(out, `"signature"`)
@@ -300,10 +302,10 @@ func TestCheckTimestamp(t *testing.T) {
 	}
 }
 
-// tiny is a list of so many numbers that are slow to read.
+// tiny is a list of that many numbers that are slow to read.
 func tiny(n int) string { return "[" + strings.Repeat("5e-324,", n-1) + "5e-324]" }
 
-// TestSignable: what Signable lets through can be signed.
+// TestSignable: a message that Signable accepts can be signed.
 func TestSignable(t *testing.T) {
 	for _, c := range []struct{ name, body, field string }{
 		{"plain", complete, ""},
@@ -361,7 +363,7 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// What a reason comes to in sender_verification.
+// TestVerificationOfReasons: the value of each reason in sender_verification.
 func TestVerificationOfReasons(t *testing.T) {
 	for reason, want := range map[amtp.Reason]amtp.VerificationResult{
 		"":                              amtp.SenderVerified,
@@ -386,8 +388,8 @@ func TestVerificationOfReasons(t *testing.T) {
 	}
 }
 
-// FuzzParseSignature gives a good message a strange signature: it is refused for
-// a reason, or has exactly three members and a key to look for, and never passes.
+// FuzzParseSignature gives a good message a strange signature. It is refused for a
+// reason, or has exactly three members and names a key. It is never valid.
 func FuzzParseSignature(f *testing.F) {
 	value := base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 	for _, s := range []string{
@@ -429,9 +431,8 @@ func FuzzParseSignature(f *testing.F) {
 	})
 }
 
-// FuzzSignature checks that what Sign takes verifies, that one changed byte of
-// it either leaves the meaning as it was or is found, and that no signature of
-// a stranger verifies.
+// FuzzSignature checks that a message that Sign accepts verifies. One changed byte of
+// it either keeps the meaning or is found, and no signature of a stranger verifies.
 func FuzzSignature(f *testing.F) {
 	f.Add([]byte(complete), uint16(200), byte(1))
 	f.Add([]byte(signed(f, complete)), uint16(3), byte(32))
@@ -467,7 +468,7 @@ func FuzzSignature(f *testing.F) {
 			return
 		}
 		form, err := canonical.Form(changed)
-		const end = 86 + len(`"}}`) // the value of an ES256 signature, and what is behind it
+		const end = 86 + len(`"}}`) // the value of an ES256 signature, and the text after it
 		same := string(again[len(again)-end:]) == string(out[len(out)-end:])
 		if err != nil || same != (string(form) == string(want)) {
 			t.Fatalf("same signature = %v, want %v; %q and %q", same, !same, body, changed)

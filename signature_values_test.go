@@ -37,14 +37,14 @@ func TestVerifyWithAnotherKey(t *testing.T) {
 	}
 }
 
-// valueCase is the value of a signature of the message complete.
+// valueCase is a value for the signature of the message complete.
 type valueCase struct {
 	name   string
 	value  []byte
 	reason amtp.Reason
 }
 
-// wears verifies the message complete with each value for a signature.
+// wears verifies the message complete with each of the values.
 func wears(t *testing.T, key amtp.KeyRecord, cases []valueCase) {
 	t.Helper()
 	for _, c := range cases {
@@ -56,7 +56,7 @@ func wears(t *testing.T, key amtp.KeyRecord, cases []valueCase) {
 	}
 }
 
-// digestOf returns the SHA-256 of what a signature of the body covers.
+// digestOf returns the SHA-256 of the part that a signature of the body covers.
 func digestOf(t testing.TB, body string) []byte {
 	t.Helper()
 	form, err := canonical.Form([]byte(body))
@@ -67,9 +67,10 @@ func digestOf(t testing.TB, body string) []byte {
 	return digest[:]
 }
 
-// What is nearly an ES256 signature. The other root of s, which anybody can
-// compute from a signature, verifies as well: neither RFC 6979 nor the protocol
-// forbids it. Nothing may therefore take a value for the name of a message.
+// TestValuesOfES256: values that are nearly an ES256 signature. The other root of s,
+// which can be computed from a signature by anyone, verifies as well: neither RFC 6979
+// nor the protocol forbids it. So a value must not be used as the identity of a
+// message.
 func TestValuesOfES256(t *testing.T) {
 	der, err := signingKey(t, "a").Sign(nil, digestOf(t, complete), crypto.SHA256)
 	if err != nil {
@@ -103,7 +104,7 @@ func TestValuesOfES256(t *testing.T) {
 	})
 }
 
-// A number with zero bytes in front keeps them.
+// TestShortNumbersOfES256: a number with leading zero bytes keeps them.
 func TestShortNumbersOfES256(t *testing.T) {
 	key, found := signer(t).KeyRecord(), map[string]bool{}
 	for i := 0; len(found) < 2 && i < 10_000; i++ {

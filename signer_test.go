@@ -30,8 +30,8 @@ func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
 	return key
 }
 
-// What a signer makes verifies with the record that it publishes, and is the
-// same each time.
+// TestSigners: a signer's signature verifies with the record that it publishes, and is
+// the same each time.
 func TestSigners(t *testing.T) {
 	for _, c := range []struct {
 		algorithm string
@@ -56,7 +56,7 @@ func TestSigners(t *testing.T) {
 		head := complete[:len(complete)-1] + `,"signature":{"algorithm":"` + c.algorithm + `","keyid":"key1","value":"`
 		value := strings.TrimSuffix(strings.TrimPrefix(string(body), head), `"}}`)
 		if !strings.HasPrefix(string(body), head) || len(value) != c.value {
-			t.Errorf("%s: Sign = %s, want a value of %d characters behind %s", c.algorithm, body, c.value, head)
+			t.Errorf("%s: Sign = %s, want a value of %d characters after %s", c.algorithm, body, c.value, head)
 		}
 		record, err := amtp.ChooseKeyRecord([]string{s.KeyRecord().String()})
 		if err != nil {

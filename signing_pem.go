@@ -129,7 +129,7 @@ func readPrivateKey(b *pem.Block) (crypto.Signer, error) {
 	switch {
 	case b.Type == "ENCRYPTED PRIVATE KEY" || len(b.Headers) > 0:
 		return nil,
-			errors.New("the key is encrypted, and nobody types its passphrase when a gateway starts; write it without: openssl pkey -in FILE -out key.pem")
+			errors.New("the key is encrypted, and a gateway cannot ask for its passphrase; write it without: openssl pkey -in FILE -out key.pem")
 	case b.Type == "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
 	case b.Type == "EC PRIVATE KEY":

@@ -17,7 +17,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// keyFiles makes files as openssl writes them, by what they are.
+// keyFiles makes files in the forms that openssl writes.
 type keyFiles struct{ *testing.T }
 
 func (k keyFiles) block(kind string, der []byte, err error) string {
@@ -64,7 +64,7 @@ func (k keyFiles) public(key any) string {
 	return k.block("PUBLIC KEY", der, err)
 }
 
-// secp256k1 is an EC key as openssl writes it, on a curve that we do not have.
+// secp256k1 is an EC key written by openssl, on a curve that is not supported.
 const secp256k1 = `-----BEGIN EC PARAMETERS-----
 BgUrgQQACg==
 -----END EC PARAMETERS-----
@@ -73,8 +73,8 @@ MC4CAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABoAcGBSuBBAAK
 -----END EC PRIVATE KEY-----
 `
 
-// TestParseSigningKey reads the forms in which a key is brought along, and says
-// of anything else what it is.
+// TestParseSigningKey reads the supported forms of a key. For any other file the error
+// says what the file is.
 func TestParseSigningKey(t *testing.T) {
 	k := keyFiles{t}
 	p256, p384, r2048, r1024 := k.ec(elliptic.P256()), k.ec(elliptic.P384()), k.rsa(2048), k.rsa(1024)
@@ -98,7 +98,7 @@ func TestParseSigningKey(t *testing.T) {
 	for _, c := range []struct {
 		what, file string
 		want       crypto.Signer // nil: it is refused
-		text       string        // in the error
+		text       string        // part of the error
 	}{
 		{"PKCS #8, P-256", pkcs8, p256, ""},
 		{"PKCS #8, RSA", k.pkcs8(r2048), r2048, ""},
@@ -163,7 +163,8 @@ func TestParseSigningKey(t *testing.T) {
 	}
 }
 
-// FuzzParseSigningKey: what is read signs, and the error never shows the file.
+// FuzzParseSigningKey: a key that was read can sign, and the error never shows the
+// file.
 func FuzzParseSigningKey(f *testing.F) {
 	f.Add([]byte(secp256k1))
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n"))
@@ -172,7 +173,7 @@ func FuzzParseSigningKey(f *testing.F) {
 		key, err := amtp.ParseSigningKey(file)
 		if err == nil {
 			if _, err := amtp.NewSigner("k1", key); err != nil {
-				t.Errorf("a key was read with which nobody signs: %v", err)
+				t.Errorf("a key was read that cannot sign: %v", err)
 			}
 			return
 		}

@@ -23,7 +23,7 @@ type vectorBook struct {
 	keys map[string]testKey
 }
 
-// pass is a vector of a message that is signed with the key and verifies.
+// pass is the vector of a message that is signed with the key and verifies.
 func (b vectorBook) pass(name, key, unsigned string) vector {
 	v := vector{Name: name, DNS: map[string][]string{keyName: {b.keys[key].Record}}, Now: vectorNow,
 		Result: string(amtp.SenderVerified)}
@@ -32,12 +32,12 @@ func (b vectorBook) pass(name, key, unsigned string) vector {
 	return v
 }
 
-// object is a signature as a message carries it.
+// object is a signature in the form that a message carries.
 func (b vectorBook) object(key, keyid, value string) string {
 	return `{"algorithm":"` + b.keys[key].Algorithm + `","keyid":"` + keyid + `","value":"` + value + `"}`
 }
 
-// attach puts the signature behind the last member.
+// attach puts the signature after the last member.
 func (b vectorBook) attach(unsigned, signature string) string {
 	return unsigned[:strings.LastIndexByte(unsigned, '}')] + `,"signature":` + signature + `}`
 }
@@ -124,7 +124,7 @@ func (b vectorBook) rs256() []vector {
 	}
 }
 
-// records are one good message and what DNS may say about its key.
+// records combine one good message with different DNS records of its key.
 func (b vectorBook) records() []vector {
 	plain := b.pass("the record as we write it", "es256", order)
 	record, other, rs := b.keys["es256"].Record, b.keys["es256-other"].Record, b.keys["rs256"].Record

@@ -26,12 +26,12 @@ var update = flag.Bool("update", false, "write testdata/signature anew")
 
 const vectorDir = "testdata/signature"
 
-// vector is one case for whoever implements signatures: what arrived, what DNS
-// says, what the clock says, and what comes out. docs/signatures.md explains it.
+// vector is one case for implementers of signatures: the message, the DNS records, the
+// time, and the expected result. docs/signatures.md explains it.
 type vector struct {
 	Name      string              `json:"name"`
 	Body      string              `json:"body"`                // the bytes that arrived, in UTF-8
-	Canonical string              `json:"canonical,omitempty"` // what was signed, when it verifies
+	Canonical string              `json:"canonical,omitempty"` // the signed bytes, if the signature verifies
 	SHA256    string              `json:"sha256,omitempty"`    // of Canonical, in hexadecimal
 	DNS       map[string][]string `json:"dns"`                 // name → TXT strings
 	Now       time.Time           `json:"now"`
@@ -40,11 +40,11 @@ type vector struct {
 	Reason amtp.Reason `json:"reason"` // "" when it is verified or refused
 }
 
-// testKey is a private key that everybody knows.
+// testKey is a private key that is published for tests.
 type testKey struct {
 	Algorithm string `json:"algorithm"`
 	PKCS8     string `json:"pkcs8"`  // base64
-	Record    string `json:"record"` // what its domain publishes
+	Record    string `json:"record"` // the record that its domain publishes
 }
 
 func (k testKey) signer(t testing.TB) crypto.Signer {
@@ -78,7 +78,7 @@ func (k testKey) sign(t testing.TB, form []byte) string {
 	return base64.RawURLEncoding.EncodeToString(value)
 }
 
-// halves takes r and s out of ASN.1: 30 len 02 len r 02 len s.
+// halves reads r and s from ASN.1: 30 len 02 len r 02 len s.
 func halves(t testing.TB, der []byte) (r, s []byte) {
 	t.Helper()
 	take := func(at int) ([]byte, int) {
@@ -91,7 +91,7 @@ func halves(t testing.TB, der []byte) (r, s []byte) {
 	return r, s
 }
 
-// newTestKeys makes the keys of keys.json; those that are there are kept.
+// newTestKeys makes the keys of keys.json and keeps existing ones.
 func newTestKeys(t *testing.T) map[string]testKey {
 	had, keys := readJSON[map[string]testKey](t, "keys.json"), map[string]testKey{}
 	for name, generate := range map[string]func() crypto.Signer{
@@ -155,7 +155,7 @@ func judge(v vector) (result string, reason amtp.Reason) {
 	return string(reason.Verification()), reason
 }
 
-// judgeAll compares what the vectors of a file expect with what we find.
+// judgeAll compares the expected results of a file's vectors with ours.
 func judgeAll(t *testing.T, file string, list []vector) {
 	t.Helper()
 	names := map[string]bool{}
@@ -170,7 +170,7 @@ func judgeAll(t *testing.T, file string, list []vector) {
 	}
 }
 
-// TestVectors checks the published vectors and that they are those of
+// TestVectors checks the published vectors, and that they equal those of
 // vectors_cases_test.go.
 func TestVectors(t *testing.T) {
 	if *update {
@@ -178,13 +178,13 @@ func TestVectors(t *testing.T) {
 	}
 	keys := newTestKeys(t)
 	if !bytes.Equal(indent(t, keys), indent(t, readJSON[map[string]testKey](t, "keys.json"))) {
-		t.Errorf("keys.json has other records than its keys; go test -run Vectors -update . writes it")
+		t.Errorf("keys.json has records that differ from its keys; go test -run Vectors -update . writes it")
 	}
 	want := vectorFiles(t, keys)
 	for file := range want {
 		got := readJSON[[]vector](t, file)
 		if g, w := indent(t, got), indent(t, want[file]); !bytes.Equal(g, w) {
-			t.Errorf("%s is not what its cases say; go test -run Vectors -update . writes it", file)
+			t.Errorf("%s differs from its cases; go test -run Vectors -update . writes it", file)
 		}
 		judgeAll(t, file, got)
 	}
@@ -221,8 +221,8 @@ func indent(t *testing.T, v any) []byte {
 	return b.Bytes()
 }
 
-// inNode runs the second implementation, which shares nothing with ours: its own
-// JSON parser, its own canonical form, Node's cryptography.
+// inNode runs the second implementation, which shares no code with ours: it has its own
+// JSON parser and canonical form, and uses Node's cryptography.
 func inNode[T any](t *testing.T, args ...string) T {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -244,7 +244,7 @@ func inNode[T any](t *testing.T, args ...string) T {
 	return v
 }
 
-// TestVectorsInNode has the second implementation check every published vector.
+// TestVectorsInNode makes the second implementation check every published vector.
 func TestVectorsInNode(t *testing.T) {
 	files, total := vectorFiles(t, newTestKeys(t)), len(readJSON[[]vector](t, second))
 	for _, list := range files {
@@ -258,9 +258,9 @@ func TestVectorsInNode(t *testing.T) {
 // second is the file of the vectors that the second implementation made.
 const second = "second.json"
 
-// TestVectorsOfNode judges the vectors that the second implementation signed and
-// broke: those that are published and, because its keys' signatures of ES256 are
-// new each time, those that it makes now.
+// TestVectorsOfNode checks the vectors that the second implementation signed and
+// altered. These are the published ones, and those that it makes now, because its ES256
+// signatures are new each time.
 func TestVectorsOfNode(t *testing.T) {
 	made := inNode[[]vector](t, "make")
 	if *update {
@@ -298,7 +298,7 @@ func TestVectorsOfNode(t *testing.T) {
 	}
 }
 
-// digest fills in what is signed, where there is something.
+// digest fills in the signed bytes, if there are any.
 func (v vector) digest(t *testing.T, unsigned string) vector {
 	t.Helper()
 	form, err := canonical.Form([]byte(unsigned))

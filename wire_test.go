@@ -22,7 +22,7 @@ func at(t testing.TB, s string) amtp.Address {
 	return a
 }
 
-// envelope is one for a peer.
+// envelope returns an envelope for a peer.
 func envelope(t testing.TB, changes ...func(*amtp.PeerEnvelope)) amtp.PeerEnvelope {
 	e := amtp.PeerEnvelope{
 		MessageID: "019b1d3e-7c00-7000-8000-000000000001", IdempotencyKey: "550e8400-e29b-41d4-a716-446655440000",
@@ -130,8 +130,8 @@ func TestPeerBodyRefuses(t *testing.T) {
 	}
 }
 
-// A message signed for a peer is PeerBody's, signed; and nothing leaves signed that
-// Sign would refuse.
+// TestSignPeer: a message signed for a peer is the signed output of PeerBody. A message
+// that Sign would refuse is never signed.
 func TestSignPeer(t *testing.T) {
 	s := signer(t)
 	m,
@@ -173,8 +173,8 @@ func TestSignPeer(t *testing.T) {
 	}
 }
 
-// What goes to a peer has the forms that the reference gateway insists on,
-// whatever ours look like.
+// TestPeerForms: ids and keys for a peer have the forms that the reference gateway
+// demands, whatever form ours have.
 func TestPeerForms(t *testing.T) {
 	const ours = "019b1d3e-7c00-7000-8000-000000000001"
 	if got := amtp.PeerMessageID(ours); got != ours {
@@ -200,7 +200,7 @@ func hasForm(s string, version byte) bool {
 		strings.IndexByte("89ab", s[19]) >= 0 && s == strings.ToLower(s)
 }
 
-// TestPeerKeys: a recipient has one key at every peer, whatever is known of it.
+// TestPeerKeys: a recipient has one key at every peer, whatever is known of the peer.
 func TestPeerKeys(t *testing.T) {
 	bob, carol := at(t, "bob@peer.test"), at(t, "carol@peer.test")
 	key := func(changes ...func(*amtp.PeerEnvelope)) string { return envelope(t, changes...).PeerKey() }
@@ -250,8 +250,8 @@ func TestPeerKeys(t *testing.T) {
 	}
 }
 
-// TestPeerIDs: the first recipient has the message's id everywhere; a further one
-// has one of its own where one id may not come twice.
+// TestPeerIDs: the first recipient gets the message's id at every peer. A further
+// recipient gets an id of its own where one id may not come twice.
 func TestPeerIDs(t *testing.T) {
 	carol := at(t, "carol@peer.test")
 	id := func(changes ...func(*amtp.PeerEnvelope)) amtp.MessageID { return envelope(t, changes...).PeerID() }
@@ -278,8 +278,8 @@ func TestPeerIDs(t *testing.T) {
 	}
 }
 
-// FuzzPeerBody checks that whatever was accepted goes out as a message that says
-// the same, and that can be signed and verified unless Signable said otherwise.
+// FuzzPeerBody checks that every accepted message is sent with the same meaning. It can
+// be signed and verified unless Signable refused it.
 func FuzzPeerBody(f *testing.F) {
 	f.Add([]byte(complete), "order-17", true)
 	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"]}`), "", false)
@@ -327,8 +327,8 @@ func FuzzPeerBody(f *testing.F) {
 	})
 }
 
-// sameMembers checks that all that no envelope knows stands in both, byte for
-// byte, and what was moved to a header there.
+// sameMembers checks that both bodies have all members that no envelope replaces, byte
+// for byte, and that a member which was moved to a header is there.
 func sameMembers(t *testing.T, body, out []byte, known bool) {
 	before, err := strictjson.Object(body)
 	if err != nil {
