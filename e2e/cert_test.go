@@ -190,7 +190,7 @@ func TestCertificateFiles(t *testing.T) {
 		t.Errorf("amtp cert show with a broken key: got %q, want the error", out)
 	}
 	g.stop()
-	if !strings.Contains(g.said.String(), "the certificate cannot be read again; the former one goes on") {
+	if !strings.Contains(g.said.String(), "the certificate cannot be read again; the former one stays in use") {
 		t.Errorf("the log does not report the broken key:\n%s", g.said)
 	}
 }

@@ -127,7 +127,7 @@ func (k *keyFile) look(a *App) {
 	content, err := os.ReadFile(k.name)
 	changed := err != nil || sha256.Sum256(content) != k.sum
 	if changed && !k.told {
-		a.log.Error("a key file was deleted or changed; the gateway goes on with the key that it has, the next start will not: put the file back",
+		a.log.Error("a key file was deleted or changed; the gateway goes on with its key, but the next start needs the file: put it back",
 			"file", k.name)
 	}
 	k.told = changed

@@ -57,7 +57,7 @@ func (p *purger) Run(ctx context.Context) error {
 		case errors.Is(err, gateway.ErrClosed) || ctx.Err() != nil:
 			return nil
 		case err != nil:
-			p.log.Warn("what has outlived its retention cannot be removed now", "cause", err)
+			p.log.Warn("data that has outlived its retention cannot be removed now", "cause", err)
 			rest.Reset(p.every)
 		case done:
 			rest.Reset(p.every)
@@ -84,7 +84,7 @@ func (p *purger) round(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	if s := p.sum; s.Bodies+s.Messages+s.Keys+s.Peers+s.Agents+s.Unreadable > 0 {
-		p.log.Info("removed what has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys",
+		p.log.Info("removed data that has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys",
 			s.Keys, "domains", s.Peers, "agents", s.Agents, "unreadable", s.Unreadable)
 	}
 	p.after, p.sum = 0, gateway.Purged{}

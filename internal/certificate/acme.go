@@ -302,7 +302,7 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 			host, "cause", err, "next_try", next)
 		return
 	}
-	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter,
+	a.o.Log.Error("the certificate was not renewed; it stays in use", "host", host, "cause", err, "until", c.Leaf.NotAfter,
 		"next_try", next)
 }
 

@@ -139,7 +139,7 @@ func (f *File) worse(next *tls.Certificate) error {
 func (f *File) refuse(err error) {
 	f.judged, f.failed, f.failedAt = true, err.Error(), f.now()
 	if f.inUse != nil {
-		f.log.Error("the certificate cannot be read again; the former one goes on", "file", f.cert, "cause", err,
+		f.log.Error("the certificate cannot be read again; the former one stays in use", "file", f.cert, "cause", err,
 			"until", f.inUse.Leaf.NotAfter)
 	}
 }

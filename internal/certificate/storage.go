@@ -120,7 +120,7 @@ func (s *storage) Load(ctx context.Context, name string) ([]byte, error) {
 	}
 	value, err := s.seal.Open(kind, name, list[i].Sealed)
 	if errors.Is(err, gateway.ErrSealed) {
-		s.log.Warn("something stored about certificates does not open with seal.key and is made again", "name", name)
+		s.log.Warn("stored data of certificates cannot be opened with seal.key and is made again", "name", name)
 		return nil, fs.ErrNotExist
 	}
 	return value, err
