@@ -63,7 +63,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		return later(&p, amtp.CodeTemporaryFailure)
 	}
 	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
-	if err != nil || len(p.Recipients) == 0 { // what failed cannot be read; that it failed is reported all the same
+	if err != nil || len(p.Recipients) == 0 { // the message cannot be read; its failure is reported nevertheless
 		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
 			OriginalMessageID: p.Envelope.ID, FailedRecipients: []amtp.Address{}, Failures: []failed{},
 			FinalAttempt: amtp.Time{Time: p.Begun},

@@ -37,7 +37,7 @@ type EchoStore interface {
 // a minute. It answers only senders that their domain has proven and senders here, and
 // never a message that a program sent by itself. It acknowledges a message even if it
 // does not answer it. Its inbox and its answers are like those of any agent. It has no
-// key: nobody can read its messages or write as it.
+// key: no caller can read its messages or write as it.
 type Echo struct {
 	Store    EchoStore
 	Acceptor gateway.Acceptor
@@ -49,7 +49,7 @@ type Echo struct {
 	answers answers
 }
 
-// ownKey is the id of the key that the store requires of every agent. Nobody has its
+// ownKey is the id of the key that the store requires of every agent. No caller has its
 // secret. An agent of the name without this key belongs to a user, from before the name
 // was reserved.
 const ownKey = "key_echo"
@@ -72,7 +72,7 @@ func (e *Echo) Open(ctx context.Context) error {
 		}
 		now := e.Now()
 		key := gateway.Key{ID: ownKey, CreatedAt: now, LastUsed: now}
-		rand.Read(key.Hash[:]) // of a secret that nobody knows
+		rand.Read(key.Hash[:]) // of a random secret that is not kept
 		e.agent, err = e.Store.AddAgent(ctx, gateway.Agent{
 			Address: address, DeliveryMode: "pull",
 			Description: "Answers who asks whether messages get through", Role: EchoName,
@@ -127,7 +127,7 @@ func (e *Echo) isOurs(ctx context.Context, id gateway.AgentID) (bool, error) {
 	return false, nil
 }
 
-// How long Run waits for its bell before it reads the inbox all the same, and how long it
+// How long Run waits for its bell before it reads the inbox anyway, and how long it
 // waits if its answers cannot be accepted now.
 const (
 	lookAgain = time.Minute

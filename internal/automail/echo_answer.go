@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// maxAnswer is how many bytes an answer has at the most.
+// maxAnswer is how many bytes an answer may have.
 const maxAnswer = 1 << 10
 
 // said is the payload of an answer.

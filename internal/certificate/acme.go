@@ -27,8 +27,8 @@ type ACMEOptions struct {
 	Hosts     []string // names in lower case, at least one
 	Directory string   // URL of the authority's directory
 	Email     string   // the authority may write to it; "" for none
-	// HTTP has the authority look by HTTP-01, and not by TLS-ALPN-01. Challenges of
-	// the ACME answers the first, and Certificate the second.
+	// HTTP makes the authority ask by HTTP-01, and not by TLS-ALPN-01. Challenges of
+	// the ACME answers HTTP-01, and Certificate answers TLS-ALPN-01.
 	HTTP bool
 
 	Client  *http.Client // to the authority
@@ -121,7 +121,7 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	return nil, ErrNone
 }
 
-// Run obtains what is missing and renews what is due, again and again.
+// Run obtains missing certificates and renews due ones, until ctx ends.
 func (a *ACME) Run(ctx context.Context) error {
 	for {
 		next := lookAtStore
@@ -167,8 +167,8 @@ func (a *ACME) next(host string) time.Time {
 	return due
 }
 
-// paused is when the pause after a failure ends. A pause is ignored when it is longer
-// than any: it was noted by a clock that was ahead.
+// paused is when the pause after a failure ends. A pause that is longer than every
+// possible one is ignored: a clock that was ahead set it.
 func (a *ACME) paused(host string) time.Time {
 	until := a.notes[host].Next
 	if until.After(a.o.Now().Add(longestPause)) {
@@ -223,13 +223,13 @@ func (a *ACME) Renew(ctx context.Context, force bool) (changed bool, err error) 
 		errs = append(errs, err)
 	}
 	select {
-	case a.wake <- struct{}{}: // Run counts anew
+	case a.wake <- struct{}{}: // Run computes its wait again
 	default:
 	}
 	return changed, errors.Join(errs...)
 }
 
-// keep uses the stored certificate of a host. It gets another one first when that is
+// keep uses the stored certificate of a host. It first gets another one when that is
 // wanted.
 func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool, err error) {
 	select {
@@ -276,8 +276,9 @@ func (a *ACME) wanted(host string, urgency how) bool {
 	return !at.Before(a.next(host))
 }
 
-// asks reports whether the authority is to be asked for a new suggestion now: when it
-// said so, and no more often than the gateway looks at the store.
+// asks reports whether the authority is to be asked for a new suggestion now. That is
+// at the time that the authority named, and no more often than the gateway checks the
+// store.
 func (a *ACME) asks(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -302,7 +303,8 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 			host, "cause", err, "next_try", next)
 		return
 	}
-	a.o.Log.Error("the certificate was not renewed; it stays in use", "host", host, "cause", err, "until", c.Leaf.NotAfter,
+	a.o.Log.Error("the certificate was not renewed; it stays in use",
+		"host", host, "cause", err, "until", c.Leaf.NotAfter,
 		"next_try", next)
 }
 

@@ -21,8 +21,8 @@ type attempt struct {
 	urgency how
 	asking  bool // for a suggestion only
 
-	begun bool  // the authority was asked for a certificate
-	ended bool  // the note of the end is stored
+	begun bool  // whether the authority was asked for a certificate
+	ended bool  // whether the note of the end is stored
 	err   error // why the authority gave nothing that can be used
 }
 
@@ -59,9 +59,9 @@ func (a *ACME) obtain(ctx context.Context, host string, urgency how) (changed bo
 	return changed, err
 }
 
-// heed asks the authority when the certificate should be renewed. The answer is
-// stored beside the certificate, for all gateways on the store. Without an answer the
-// former suggestion stays. RFC 9773 §4.
+// heed asks the authority when the certificate should be renewed. The answer is stored
+// beside the certificate, for all gateways on the store. Without an answer the former
+// suggestion stays valid. RFC 9773 §4.
 func (a *ACME) heed(ctx context.Context, host string) error {
 	limited, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -120,7 +120,7 @@ func (t *attempt) hear(ctx context.Context, event string, facts map[string]any) 
 	return nil
 }
 
-// begin looks at the store again, under the lock. Another gateway may have obtained a
+// begin checks the store again, under the lock. Another gateway may have obtained a
 // certificate meanwhile, or the authority may have refused it one.
 func (t *attempt) begin(ctx context.Context) error {
 	if t.asking {
@@ -134,16 +134,16 @@ func (t *attempt) begin(ctx context.Context) error {
 		return errNotWanted
 	}
 	t.begun = true
-	if !usable { // two files that do not fit
+	if !usable { // the certificate and the key do not match
 		return t.acme.storage.Delete(ctx, t.acme.site(t.host).dir)
 	}
 	return nil
 }
 
-// end notes how the attempt ended; cause is nil after a success.
+// end stores how the attempt ended; cause is nil after a success.
 func (t *attempt) end(ctx context.Context, cause error) error {
 	if cause != nil && errors.Is(ctx.Err(), context.Canceled) {
-		t.ended, t.err = true, ctx.Err() // the gateway stops, or the caller went away: nobody's failure
+		t.ended, t.err = true, ctx.Err() // the gateway stops, or the caller went away: no failure of the authority
 		return t.err
 	}
 	if cause != nil {

@@ -19,17 +19,17 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// challenges are the questions by which an authority makes sure that a host is
-// ours. They are in the storage, so any gateway on the store answers a question that
-// another one caused. The library's own solvers open ports, and remember questions by
-// host for a whole process. RFC 8555 §8.3, RFC 8737.
+// challenges are the questions by which an authority checks that a host is ours. They
+// are in the storage, so any gateway on the store answers a question that another one
+// caused. The library's own solvers open ports, and remember questions by host for a
+// whole process. RFC 8555 §8.3, RFC 8737.
 type challenges struct {
 	storage *storage
 	hosts   []string
 	tells   string // acme.ChallengeTypeHTTP01 or acme.ChallengeTypeTLSALPN01
 }
 
-// challengePath is the directory in which HTTP-01 asks.
+// challengePath is the directory that HTTP-01 requests.
 const challengePath = "/.well-known/acme-challenge/"
 
 // challengeTime bounds the time that the storage may take for one answer.
@@ -37,8 +37,8 @@ const challengeTime = 5 * time.Second
 
 func (c *challenges) key(host string) string { return path.Join("challenges", c.tells, host) }
 
-// ours refuses a question about a name that is no host of ours. The authority chose
-// the name, and it becomes part of a name in the storage.
+// ours refuses a question about a name that is not one of our hosts. The authority
+// chose the name, and it becomes part of a name in the storage.
 func (c *challenges) ours(question acme.Challenge) error {
 	if !slices.Contains(c.hosts, question.Identifier.Value) {
 		return fmt.Errorf("the authority asks about %.100q, which is no host of this gateway",
@@ -69,7 +69,7 @@ func (c *challenges) CleanUp(ctx context.Context, question acme.Challenge) error
 	return c.storage.Delete(ctx, c.key(question.Identifier.Value))
 }
 
-// open returns the question that is open for a host of ours.
+// open returns the open question for one of our hosts.
 func (c *challenges) open(ctx context.Context, host string) (q acme.Challenge, err error) {
 	if !slices.Contains(c.hosts, host) {
 		return q, fs.ErrNotExist
@@ -103,7 +103,7 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"This port only answers the authority that certifies this host. The gateway speaks https.\n")
 }
 
-// asks reports whether a caller is an authority that asks by TLS-ALPN-01.
+// asks reports whether the caller is an authority that asks by TLS-ALPN-01.
 func (c *challenges) asks(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmez.ACMETLS1Protocol
 }

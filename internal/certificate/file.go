@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// File is a certificate and its key in two files in PEM form. When they change
-// they are read again; two that do not fit change nothing but a line in the log.
+// File is a certificate and its key in two files in PEM form. When they change they are
+// read again. Two files that do not match cause only a log line.
 type File struct {
 	cert, key string
 	now       func() time.Time
@@ -24,21 +24,21 @@ type File struct {
 
 	mu       sync.Mutex
 	inUse    *tls.Certificate
-	inUseOf  content // what it was made of
-	seen     content // what was looked at last
-	judged   bool    // seen was used, or refused for good
+	inUseOf  content // the content of which inUse was made
+	seen     content // the content at the last check
+	judged   bool    // whether seen was used, or refused for good
 	failed   string
 	failedAt time.Time
 }
 
-// content is what two files hold.
+// content is the content of the two files.
 type content struct{ cert, key []byte }
 
 func (c content) same(d content) bool {
 	return bytes.Equal(c.cert, d.cert) && bytes.Equal(c.key, d.key)
 }
 
-// OpenFile reads the files, which must fit.
+// OpenFile reads the files, which must match.
 func OpenFile(cert, key string, now func() time.Time, log *slog.Logger) (*File, error) {
 	f := &File{cert: cert, key: key, now: now, log: log}
 	if _, err := f.look(true); err != nil {
@@ -47,11 +47,11 @@ func OpenFile(cert, key string, now func() time.Time, log *slog.Logger) (*File, 
 	return f, nil
 }
 
-// lookEvery is how often the files are read: they are small, and what they hold
-// is certain where the times of files and links are not.
+// lookEvery is how often the files are read. They are small, and their content shows a
+// change more reliably than the times of files and links.
 const lookEvery = 10 * time.Second
 
-// Run looks at the files again and again.
+// Run checks the files until ctx ends.
 func (f *File) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -60,7 +60,7 @@ func (f *File) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			_, _ = f.look(false) // it logs its error and tells it in List
+			_, _ = f.look(false) // it logs its error and shows it in List
 		}
 	}
 }
@@ -68,9 +68,9 @@ func (f *File) Run(ctx context.Context) error {
 // Renew reads the files now; force makes no difference.
 func (f *File) Renew(context.Context, bool) (bool, error) { return f.look(true) }
 
-// look reads the files and uses what is new in them. Two files are not replaced
-// at one moment: unless sure is set, what does not fit is refused when it is
-// still so at the next look.
+// look reads the files and uses a new content. Two files are not replaced at the same
+// moment. So, unless sure is set, files that do not match are refused only if they are
+// the same at the next check.
 func (f *File) look(sure bool) (changed bool, err error) {
 	found, readErr := f.read()
 	f.mu.Lock()
@@ -113,7 +113,7 @@ func (f *File) read() (c content, err error) {
 	return c, nil
 }
 
-// pair makes a certificate of what was read.
+// pair makes a certificate of the content.
 func (c content) pair(readErr error) (*tls.Certificate, error) {
 	if readErr != nil {
 		return nil, readErr
@@ -125,7 +125,7 @@ func (c content) pair(readErr error) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// worse says why a certificate cannot take the place of the one in use.
+// worse says why a certificate must not replace the one in use.
 func (f *File) worse(next *tls.Certificate) error {
 	now := f.now()
 	if f.inUse == nil || inForce(f.inUse.Leaf, now) && inForce(next.Leaf, now) || !inForce(f.inUse.Leaf, now) {
@@ -135,7 +135,7 @@ func (f *File) worse(next *tls.Certificate) error {
 		next.Leaf.NotBefore.UTC().Format(time.RFC3339), next.Leaf.NotAfter.UTC().Format(time.RFC3339))
 }
 
-// refuse notes that the files cannot be used as they are.
+// refuse records that the files cannot be used as they are.
 func (f *File) refuse(err error) {
 	f.judged, f.failed, f.failedAt = true, err.Error(), f.now()
 	if f.inUse != nil {
@@ -151,7 +151,7 @@ func (f *File) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return f.inUse, nil
 }
 
-// List tells of the certificate in use.
+// List describes the certificate in use.
 func (f *File) List() admin.CertificateList {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,7 +31,7 @@ type issuer struct {
 	challenges *challenges
 }
 
-// pollTime is how long the authority may take to look at one challenge.
+// pollTime is how long the authority may take to check one challenge.
 const pollTime = 2 * time.Minute
 
 // acmez returns a client for the protocol.

@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// Local is shown to callers on this machine that name no host, as the commands
-// do which find the gateway by its data directory: no authority certifies
-// 127.0.0.1, and there may be no other certificate yet. It is made anew at each
-// start, its key is in memory only, and it says nothing to other machines.
+// Local is the certificate for callers on this machine that name no host, such as the
+// commands that find the gateway by its data directory. No authority certifies
+// 127.0.0.1, and there may be no other certificate yet. It is made anew at each start,
+// its key is only in memory, and it proves nothing to other machines.
 type Local struct {
 	cert *tls.Certificate
 	pem  []byte
 }
 
-// localTime is more than a gateway runs without being started again.
+// localTime is longer than a gateway runs without a restart.
 const localTime = 10 * 365 * 24 * time.Hour
 
-// NewLocal makes it for the loopback addresses.
+// NewLocal makes the certificate for the loopback addresses.
 func NewLocal(now time.Time) (*Local, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,8 +59,8 @@ func NewLocal(now time.Time) (*Local, error) {
 // PEM returns the certificate, without its key.
 func (l *Local) PEM() string { return string(l.pem) }
 
-// Before returns what shows the certificates of a source, and the local one to
-// callers on this machine who could not trust those.
+// Before returns a function that shows the certificates of a source. To callers on this
+// machine that could not trust those it shows the local certificate.
 func (l *Local) Before(s Source) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert, err := s.Certificate(hello)

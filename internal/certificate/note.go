@@ -14,13 +14,13 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// note is the memory of attempts that failed. It is stored: a gateway that is
-// started again and again, or several on one store, ask the authority no more often
-// than one that runs. The library remembers failures in memory only.
+// note is the memory of attempts that failed. It is stored, so that gateways which are
+// restarted often, or share a store, ask the authority no more often than one that
+// keeps running. The library remembers failures in memory only.
 type note struct {
 	Tries  int       `json:"tries"` // in a row
 	Failed time.Time `json:"failed"`
-	Next   time.Time `json:"next"` // not before
+	Next   time.Time `json:"next"` // the next attempt is not before it
 	Error  string    `json:"error"`
 }
 
@@ -35,7 +35,7 @@ const (
 	clockFirst, clockLast = time.Hour, 24 * time.Hour
 )
 
-// untimely is the error about a certificate of another time than the clock shows.
+// untimely is the error about a certificate that is not valid at the clock's time.
 type untimely struct{ error }
 
 // longestPause is longer than any pause.
@@ -77,7 +77,7 @@ func (a *ACME) recall(ctx context.Context, host string) (n note, err error) {
 	return n, json.Unmarshal(b, &n)
 }
 
-// remember writes down how an attempt ended; err is nil after a success.
+// remember stores how an attempt ended; err is nil after a success.
 func (a *ACME) remember(ctx context.Context, host string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), challengeTime)
 	defer cancel()
@@ -107,8 +107,8 @@ func (a *ACME) remember(ctx context.Context, host string, err error) error {
 	return a.storage.Store(ctx, name, b)
 }
 
-// plain makes an error of the libraries short enough for a line. It keeps the words
-// of the authority, if there are any.
+// plain makes an error of the libraries short enough for a line. It keeps the
+// authority's own text, if there is any.
 func plain(err error) error {
 	var problem acme.Problem
 	if errors.As(err, &problem) {

@@ -17,7 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// kind is the kind of the secrets of a storage.
+// kind is the kind of a storage's documents.
 const kind = "acme"
 
 // storage keeps certificates, keys and notes sealed in the gateway's store, by names

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// database takes a lock that belongs to the open file. One that belongs to the
-// process, as POSIX has them, would end when SQLite closes any of its connections.
+// database takes a lock that belongs to the open file. A POSIX lock belongs to the
+// process, and would end when SQLite closes any of its connections.
 func database(f *os.File) error {
 	err := unix.FcntlFlock(f.Fd(), setLock, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart,
 		Start: mark, Len: 1})

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// alone asks for a lock that no other has, and atOnce for an answer without waiting.
+// alone requests an exclusive lock, and atOnce an answer without waiting.
 const (
 	alone  = windows.LOCKFILE_EXCLUSIVE_LOCK
 	atOnce = windows.LOCKFILE_FAIL_IMMEDIATELY

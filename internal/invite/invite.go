@@ -1,14 +1,14 @@
-// Package invite lets somebody elsewhere become an agent here without the admin
-// key: the operator makes an invitation for a name, and who shows it gets the
-// key of that agent.
+// Package invite lets a person on another machine become an agent here without the
+// admin key. The operator makes an invitation for a name, and the caller who shows it
+// gets a key of that agent.
 //
-// What it promises: an invitation has 128 random bits, of which only the hash is
-// kept; it is for one name, counts for ten minutes and once, however many show it
-// at the same time and at however many gateways over one store; and who shows one
-// that is unknown, used or over hears the same. It is used in the transaction that
-// registers the agent or stores the key: a crash leaves both or neither. An answer that
-// is lost behind that is not given again: "amtp invite NAME --existing" gives the agent
-// another key.
+// The promise: an invitation has 128 random bits, of which only the hash is stored. It
+// is for one name, and valid for ten minutes and once. That holds however many callers
+// show it at the same time, at however many gateways over one store. An unknown, a used
+// and an expired invitation get the same answer. The invitation is used in the
+// transaction that registers the agent or stores the key: a crash leaves both or
+// neither. A lost answer is not given again: "amtp invite NAME --existing" gives the
+// agent another key.
 package invite
 
 import (
@@ -38,12 +38,13 @@ type Registrar interface {
 	Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
 }
 
-// Invites makes and takes invitations.
+// Invites makes invitations and accepts them.
 type Invites struct {
 	Store  gateway.Documents
 	Agents Registrar
 	Domain amtp.Domain
-	// Self says where others reach this gateway, and by what they know it.
+	// Self returns where others reach this gateway, and by which certificate they know
+	// it.
 	Self func(context.Context) admin.GatewaySelf
 	Now  func() time.Time
 }
@@ -54,22 +55,22 @@ const (
 	maxOpen  = 100
 )
 
-// kind is that of the invitations among the secrets of the store. Each has the
-// hash of its code as its name.
+// kind is the kind of the documents that hold invitations. Each has the hash of its
+// code as its name.
 const kind = "invite"
 
-// invitation is what is kept beside the hash.
+// invitation is stored under the hash.
 type invitation struct {
 	Name     string    `json:"name"`
 	Existing bool      `json:"existing"`
 	Until    time.Time `json:"until"`
 }
 
-// operator is in whose name an invitation is taken: who made it was one.
+// operator is the principal for the use of an invitation, because an operator made it.
 var operator = gateway.Principal{Admin: true}
 
-// Make makes an invitation for a name. One that was made for it before ends. The
-// caller has made sure that the operator asks.
+// Make makes an invitation for a name. An earlier one for that name ends. The caller
+// has checked that the operator asks.
 func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invite, refused *amtp.Error) {
 	address, err := amtp.ParseAddress(n.Name + "@" + string(s.Domain))
 	if err == nil {
@@ -90,7 +91,7 @@ func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invit
 			"The agent %s exists already. To give its owner one more key: amtp invite %s --existing", address, n.Name)
 	}
 	secret := make([]byte, amtp.InviteSecretSize)
-	rand.Read(secret) // never fails: it ends the program instead
+	rand.Read(secret) // never fails: it would end the program
 	now := s.Now()
 	in := invitation{Name: n.Name, Existing: n.Existing, Until: now.Add(lifetime)}
 	if err := s.keep(ctx, hash(secret), in, now); err != nil {
@@ -112,15 +113,15 @@ func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invit
 	return made, nil
 }
 
-// hash is what is kept of a code: it has 128 random bits, so nobody finds it from
-// that.
+// hash returns the stored form of a code. The code has 128 random bits, so it cannot be
+// found from its hash.
 func hash(secret []byte) string {
 	sum := sha256.Sum256(secret)
 	return hex.EncodeToString(sum[:])
 }
 
-// keep stores an invitation under its hash, in place of those for the same name,
-// and lets go of those that are over.
+// keep stores an invitation under its hash, in place of those for the same name, and
+// removes expired ones.
 func (s *Invites) keep(ctx context.Context, name string, in invitation, now time.Time) error {
 	facts, err := json.Marshal(in)
 	if err != nil {
@@ -139,16 +140,16 @@ func (s *Invites) keep(ctx context.Context, name string, in invitation, now time
 	})
 }
 
-// read returns an invitation, and whether it is still open. One that has longer to
-// go than any invitation was made by a clock that was ahead, and is over.
+// read returns an invitation, and whether it is still open. If it has longer to go than
+// any invitation may have, a clock that was ahead made it, and it is expired.
 func read(n *gateway.Document, now time.Time) (in invitation, open bool) {
 	err := json.Unmarshal(n.Facts, &in)
 	return in, err == nil && now.Before(in.Until) && in.Until.Sub(now) <= lifetime
 }
 
-// Take makes the agent for which the invitation is, or gives it one more key,
-// and uses the invitation up. It stays open when the registration is refused.
-// unknown says that there is no such invitation, or none any more.
+// Take registers the agent of the invitation, or gives it one more key, and uses the
+// invitation up. The invitation stays open when the registration is refused. unknown
+// says that there is no such invitation, or no longer.
 func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, unknown bool, refused *amtp.Error) {
 	secret, err := base64.RawURLEncoding.Strict().DecodeString(j.Secret)
 	if err != nil || len(secret) != amtp.InviteSecretSize {
@@ -161,7 +162,7 @@ func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, un
 		if refused == nil {
 			return joined, false, nil
 		}
-		// Who comes behind somebody who has used it meanwhile finds the name taken.
+		// If another caller has used it meanwhile, this one finds the name taken.
 		_, err = s.open(ctx, name)
 	}
 	switch {
@@ -173,8 +174,8 @@ func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, un
 	return amtp.Joined{}, false, gateway.Refusal(err)
 }
 
-// open returns the invitation with the hash. ErrNotFound when there is none that is
-// open. Nothing is written for who guesses.
+// open returns the invitation with the hash. The error is ErrNotFound when there is no
+// open one. A guess causes no write.
 func (s *Invites) open(ctx context.Context, name string) (in invitation, err error) {
 	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
@@ -188,18 +189,19 @@ func (s *Invites) open(ctx context.Context, name string) (in invitation, err err
 	return in, nil
 }
 
-// use takes the invitation with the hash out of the store, with what it is used for.
+// use removes the invitation with the hash from the store, together with the change for
+// which it is used.
 func (s *Invites) use(name string) gateway.DocumentChange {
 	return gateway.DocumentChange{Kind: kind, Change: func(list []gateway.Document) ([]gateway.Document, error) {
 		i := find(list, name, s.Now())
 		if i < 0 {
-			return nil, notOpen() // somebody was faster
+			return nil, notOpen() // another caller was faster
 		}
 		return slices.Delete(slices.Clone(list), i, i+1), nil
 	}}
 }
 
-// find looks through all of the list, whichever it is.
+// find reads the whole list, whether or not it finds the name early.
 func find(list []gateway.Document, name string, now time.Time) int {
 	found := -1
 	for i := range list {

@@ -111,7 +111,7 @@ func (t Terms) hold(ctx context.Context) (held bool, err error) {
 }
 
 // reading is a moment by two clocks. The clock of the gateway may be set back. The other
-// one may stand still while the machine sleeps.
+// one may stop while the machine sleeps.
 type reading struct{ gateway, process time.Time }
 
 func (t Terms) read() reading { return reading{gateway: t.Now(), process: time.Now()} }

@@ -24,7 +24,8 @@ import (
 var ErrUnknown = errors.New("nobody can tell whose it is")
 
 // ErrUnseen means that the system says to whom listeners belong, but does not show this
-// one: it is behind a rule that forwards the port, into a container or to the host of
+// one. A rule forwards the port to it, into a container or to the host of this virtual
+// machine.
 // this virtual machine.
 var ErrUnseen = errors.New("the system lists no such listener")
 

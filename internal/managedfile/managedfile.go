@@ -39,11 +39,11 @@ type Step struct {
 	To   string `json:"to,omitempty"` // of a move
 }
 
-// What is done.
+// The values of Step.Do.
 const (
 	Write  = "write"
 	Keep   = "keep" // it is as it should be already
-	Move   = "move" // somebody else's content gets another name
+	Move   = "move" // a file that is not ours gets another name
 	Remove = "remove"
 )
 
@@ -106,7 +106,7 @@ type found struct {
 	content []byte
 }
 
-// look reads what is there, and refuses links.
+// look reads the existing file, and refuses links.
 func (f File) look() (found, error) {
 	dir := filepath.Dir(f.Path)
 	if err := Plain(dir); err != nil {
@@ -156,8 +156,8 @@ func kind(info fs.FileInfo) string {
 	return "no plain file"
 }
 
-// apply makes the steps inside the directory that was looked at. It opens that as a root,
-// so that a link that appears meanwhile leads nowhere else.
+// apply makes the steps inside the directory that was checked. It opens that directory
+// as a root, so that a link that appears meanwhile leads nowhere else.
 func (f File) apply(steps []Step) error {
 	dir := filepath.Dir(f.Path)
 	seen, err := os.Lstat(dir)
@@ -210,7 +210,7 @@ func (f File) write(root *os.Root) error {
 	return nil
 }
 
-// free returns a name for a backup that nothing has.
+// free returns an unused name for a backup.
 func (f File) free() string {
 	name := f.Path + ".bak"
 	for n := 1; ; n++ {
@@ -223,7 +223,7 @@ func (f File) free() string {
 
 const label = "written by amtp, sha256 "
 
-// sealed is the content with its hash below it.
+// sealed returns the content with its hash below it.
 func (f File) sealed() []byte {
 	sum := sha256.Sum256(f.Content)
 	return append(bytes.Clone(f.Content), f.Open+label+hex.EncodeToString(sum[:])+f.Close+"\n"...)
@@ -232,7 +232,7 @@ func (f File) sealed() []byte {
 // ours reports whether the content is as we wrote it, now or in another release.
 func (f File) ours(content []byte) bool {
 	if bytes.Equal(content, f.Content) {
-		return true // the same without a hash: somebody copied it by hand
+		return true // the same without a hash: a user copied it by hand
 	}
 	at := bytes.LastIndex(content, []byte("\n"+f.Open+label)) + 1
 	if at == 0 {

@@ -8,23 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// Width is how many columns a line of prose has at the most.
+// Width is how many columns a line of prose may have.
 const Width = 100
 
 var (
 	marker = regexp.MustCompile(`^(\s*)([-*+]|\d{1,9}[.)])(\s+)\S`)
 	fence  = regexp.MustCompile("^\\s*(```+|~~~+)")
-	// verbatim lines are a block of their own: headings, tables, rules, HTML, and where
-	// a link leads.
+	// verbatim lines are separate blocks: headings, tables, rules, HTML, and the
+	// targets of links.
 	verbatim = regexp.MustCompile(`^\s*(#{1,6} |\||<|\[[^]]+\]: |([-*_] ?){3,}\s*$)`)
-	// leading words would mean at the head of a line what they do not mean in it.
+	// leading words would have another meaning at the beginning of a line.
 	leading = regexp.MustCompile(`^([-*+#>|=]+|\d{1,9}[.)])$|^[|<]|^#{1,6}$|^~~~|^` + "```")
 )
 
 // Wrap returns the page with every paragraph and list item filled up to Width columns.
 // Code, tables, headings, HTML, front matter and links' targets stay as they are, as
-// does a line that ends with two spaces or a backslash. A code span and a word are never
-// broken, so that a line with a long one may be longer. Wrap(Wrap(s)) is Wrap(s).
+// does a line that ends with two spaces or a backslash. A code span and a word are
+// never broken, so a line with a long one may be longer. Wrap(Wrap(s)) is Wrap(s).
 func Wrap(page string) string {
 	w := wrapper{lines: strings.Split(page, "\n")}
 	w.frontMatter()
@@ -38,7 +38,7 @@ type wrapper struct {
 	lines []string
 	at    int
 	out   []string
-	items []int // columns at which the text of the list items begins that are open here
+	items []int // columns of the text of the list items that are open here
 }
 
 func (w *wrapper) take() {
@@ -55,7 +55,7 @@ func (w *wrapper) frontMatter() {
 	}
 }
 
-// block writes what begins at the line that is next.
+// block writes the block that begins at the next line.
 func (w *wrapper) block() {
 	line := w.lines[w.at]
 	indent := len(line) - len(strings.TrimLeft(line, " "))
@@ -86,7 +86,7 @@ func (w *wrapper) block() {
 	}
 }
 
-// code takes a block of code to its end.
+// code writes a block of code to its end.
 func (w *wrapper) code(mark string) {
 	for w.take(); w.at < len(w.lines); {
 		end := strings.HasPrefix(strings.TrimSpace(w.lines[w.at]), mark)
@@ -97,8 +97,8 @@ func (w *wrapper) code(mark string) {
 	}
 }
 
-// paragraph fills the lines that begin with text and go on below. first and rest are
-// what stands before the first and every other line.
+// paragraph fills the lines of a paragraph that begins with text and goes on below.
+// first and rest are the prefixes of the first line and of every other line.
 func (w *wrapper) paragraph(first, rest, text string) {
 	words := split(text)
 	for w.at++; w.at < len(w.lines) && !breaks(text); w.at++ {
@@ -118,7 +118,7 @@ func (w *wrapper) paragraph(first, rest, text string) {
 	w.out[len(w.out)-1] += end
 }
 
-// breaks reports whether the line after the text begins a new one on the page, too.
+// breaks reports whether the page has a line break after the text.
 func breaks(text string) bool { return strings.HasSuffix(text, "  ") || strings.HasSuffix(text, `\`) }
 
 func (w *wrapper) fill(first, rest string, words []string) {
@@ -140,12 +140,11 @@ func (w *wrapper) fill(first, rest string, words []string) {
 	w.out = append(w.out, line)
 }
 
-// split returns the words of a text. What stands between backquotes is no end of a
-// word.
+// split returns the words of a text. A space between backquotes does not end a word.
 func split(text string) []string {
 	var words []string
 	var word strings.Builder
-	ticks := 0 // of the code span that is open
+	ticks := 0 // of the open code span
 	end := func() {
 		switch n := len(words); {
 		case word.Len() == 0:

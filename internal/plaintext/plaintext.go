@@ -54,7 +54,7 @@ func Word(s string) string {
 	return s
 }
 
-// unseen reports whether nobody sees the character at the edge of a text.
+// unseen reports whether the character is invisible at the edge of a text.
 func unseen(r rune) bool {
 	// among these the mark and the zero widths
 	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf)

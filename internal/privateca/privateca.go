@@ -1,6 +1,6 @@
-// Package privateca is a certificate authority that nobody else trusts: for gateways that
-// speak TLS to each other on one machine, in the demo and in tests. Its key is only in
-// memory and ends with the process.
+// Package privateca is a certificate authority that no other program trusts. It is for
+// gateways that speak TLS to each other on one machine, in the demo and in tests. Its
+// key is only in memory and ends with the process.
 package privateca
 
 import (
@@ -25,7 +25,8 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// lifetime is that of a certificate. It is short, so that nobody relies on one.
+// lifetime is the lifetime of a certificate. It is short, so that no user relies on
+// one.
 const lifetime = 24 * time.Hour
 
 // New makes an authority and writes its certificate to the file.

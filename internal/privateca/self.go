@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// selfLifetime is that of a self-signed certificate. It is long, because nobody renews
-// such a certificate and its users know its key.
+// selfLifetime is the lifetime of a self-signed certificate. It is long, because no
+// program renews such a certificate and its users know its key.
 const selfLifetime = 10 * 365 * 24 * time.Hour
 
 // Self writes a self-signed certificate for hosts, which are names or addresses, and its
