@@ -14,8 +14,8 @@ import (
 // The names of the points of a domain, in their order. There is one PointKey for every key.
 const (
 	PointDNS         = "dns"         // DNS answers, and there is a record
-	PointRecord      = "record"      // it is one, and well written
-	PointAddress     = "address"     // the gateway's host has addresses that others go to
+	PointRecord      = "record"      // the record is valid and well written
+	PointAddress     = "address"     // the gateway's host has addresses that other gateways call
 	PointConnection  = "connection"  // something listens there
 	PointCertificate = "certificate" // its chain, its host, its time
 	PointTLS         = "tls"         // its version
@@ -27,7 +27,7 @@ const (
 	PointKey         = "key"
 )
 
-// SeenDomain is what there was to see of a domain.
+// SeenDomain is what could be seen of a domain.
 type SeenDomain struct {
 	Domain   amtp.Domain
 	Static   bool    // the operator's table names it, and DNS was not asked
@@ -46,12 +46,12 @@ type SeenDomain struct {
 // SeenTXT is what DNS says of a name.
 type SeenTXT struct {
 	Name    string
-	Err     error // DNS did not say
+	Err     error // no answer of DNS
 	Status  discovery.Status
 	Records []string
-	TTL     time.Duration // for how long that may be remembered; 0 if DNS does not say
-	// Elsewhere is another name at which such a record is when there is none
-	// here, "" for none.
+	TTL     time.Duration // how long that may be cached; 0 if DNS does not say
+	// Elsewhere is another name with such a record, if there is none at this one; ""
+	// for none.
 	Elsewhere string
 }
 
@@ -67,30 +67,30 @@ type SeenCall struct {
 	Err       error  // no answer
 	Connected bool   // something accepted the connection
 	Remote    string // host:port of the other end
-	Older     bool   // only a version of TLS before 1.3 is spoken there
+	Older     bool   // the server speaks only versions of TLS before 1.3
 	Verified  bool   // the certificate was accepted
 	TLS       *tls.ConnectionState
 	Proto     int // 1 or 2, of HTTP
 	Status    int
 	Header    http.Header
-	Serves    string // the domain that the gateway says it serves, "" when it says none
+	Serves    string // the domain that the gateway says it serves, "" for none
 	Began     time.Time
 	Ended     time.Time
 }
 
-// OwnDomain is what the gateway of the domain itself knows of it. A check of another domain
-// has none.
+// OwnDomain is what a domain's own gateway knows of it. A check of another domain has
+// none.
 type OwnDomain struct {
 	Keys       []admin.SigningKey
 	KeysErr    error  // why they are not known
-	Gateway    string // the URL that it means to publish, "" when it says none
+	Gateway    string // the URL that it would publish, "" for none
 	MaxMessage int64  // bytes
 }
 
 // Verdict is the result of a check as a whole.
 type Verdict int
 
-// The verdicts. The first that fits counts.
+// The verdicts. The first that applies counts.
 const (
 	Sound       Verdict = iota // nothing is wrong
 	Unpublished                // there is no such domain, or it publishes no gateway
@@ -98,7 +98,7 @@ const (
 	Unsound                    // anything else
 )
 
-// Sum returns the verdict of the findings about what was seen.
+// Sum returns the verdict of the findings about a domain.
 func Sum(s *SeenDomain, list []Finding) Verdict {
 	switch {
 	case s.Record.Err != nil:

@@ -15,12 +15,13 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// How far two clocks may be apart: a signature from further ahead than ten
-// minutes is refused, and what is a minute wrong today is wrong by more tomorrow.
+// clockTolerance is how far two clocks may differ. A signature from more than ten
+// minutes ahead is refused, and a clock that is a minute wrong today will be more wrong
+// tomorrow.
 const clockTolerance = time.Minute
 
-// JudgeDomain says what was seen, point by point: one finding for each, always in the same
-// order. It is a function of its arguments. own is nil for another domain.
+// JudgeDomain returns one finding for each point, always in the same order. It is a
+// function of its arguments. own is nil for another domain.
 func JudgeDomain(s *SeenDomain, own *OwnDomain) []Finding {
 	list := []Finding{
 		dnsPoint(s), recordPoint(s, own), addressPoint(s), connectionPoint(s, own),
@@ -30,7 +31,7 @@ func JudgeDomain(s *SeenDomain, own *OwnDomain) []Finding {
 	return append(list, keyPoints(s, own)...)
 }
 
-// notReached is a point that was not looked at because the point behind it failed.
+// notReached is a point that was not checked because the point named behind failed.
 func notReached(name, behind string) Finding {
 	return Finding{Name: name, Skipped: true, Text: "not looked at, because of " + behind}
 }
@@ -91,7 +92,8 @@ func recordPoint(s *SeenDomain, own *OwnDomain) Finding {
 	return good(PointRecord, "%s", s.Found)
 }
 
-// samePlace compares the base URLs of gateways: a record may name port 443.
+// samePlace compares the base URLs of gateways: a record may name port 443 or leave it
+// out.
 func samePlace(a, b string) bool {
 	plain := func(base string) string {
 		u, err := url.Parse(base)
@@ -106,7 +108,7 @@ func samePlace(a, b string) bool {
 	return plain(a) == plain(b)
 }
 
-// addressPoint: the gateway's host leads somewhere.
+// addressPoint: the gateway's host has addresses.
 func addressPoint(s *SeenDomain) Finding {
 	switch {
 	case s.Host == "":
@@ -141,7 +143,7 @@ func addresses(list []netip.Addr) string {
 	return strings.Join(texts, ", ")
 }
 
-// connectionPoint: something listens there.
+// connectionPoint: a server listens there.
 func connectionPoint(s *SeenDomain, own *OwnDomain) Finding {
 	switch {
 	case !s.Call.Made:
@@ -163,7 +165,7 @@ func connectionPoint(s *SeenDomain, own *OwnDomain) Finding {
 	return bad(PointConnection, mend, "nothing answers at %s: %v", s.Found.Gateway, s.Call.Err)
 }
 
-// gatewayPoint: what answers is the gateway of the domain.
+// gatewayPoint: the server there is the gateway of the domain.
 func gatewayPoint(s *SeenDomain) Finding {
 	c := &s.Call
 	switch {
@@ -185,7 +187,7 @@ func gatewayPoint(s *SeenDomain) Finding {
 	return good(PointGateway, "the gateway of %s answers", s.Domain)
 }
 
-// stopped names the point at which a call ended before it was one.
+// stopped names the point at which a call ended early.
 func stopped(c *SeenCall) string {
 	switch {
 	case !c.Connected:
@@ -219,7 +221,7 @@ func stoppedOr(c *SeenCall, point string) string {
 	return stopped(c)
 }
 
-// clockPoint: the clock there and the clock here agree.
+// clockPoint: the clock there agrees with the clock here.
 func clockPoint(s *SeenDomain) Finding {
 	c := &s.Call
 	if !c.Verified || c.Header == nil {
@@ -231,8 +233,8 @@ func clockPoint(s *SeenDomain) Finding {
 		return bad(PointClock, "have the gateway, or the proxy in front of it, send the header Date",
 			"the answer does not say what time it is there")
 	}
-	// Date is cut to the second. Only what the way there and back does not
-	// explain counts.
+	// The header Date is cut to the second. Only a difference that the travel time of
+	// the call does not explain counts.
 	ahead, behind := there.Sub(c.Ended), c.Began.Sub(there.Add(time.Second))
 	switch {
 	case ahead > clockTolerance:
@@ -243,7 +245,7 @@ func clockPoint(s *SeenDomain) Finding {
 	return good(PointClock, "is within a minute of this machine's")
 }
 
-// roughly writes how far clocks are apart.
+// roughly writes how far two clocks differ.
 func roughly(d time.Duration) string {
 	if d < time.Hour {
 		return d.Round(time.Second).String()
@@ -251,7 +253,7 @@ func roughly(d time.Duration) string {
 	return d.Round(time.Minute).String()
 }
 
-// sizePoint: what is published fits the gateway.
+// sizePoint: the published size fits the gateway's limit.
 func sizePoint(s *SeenDomain, own *OwnDomain) Finding {
 	switch {
 	case s.Found.Gateway == "":

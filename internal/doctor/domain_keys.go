@@ -10,9 +10,9 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// Wanted returns the selectors of the keys whose records are needed at the time:
-// of those that wait or sign, and of retired ones while what they signed may be
-// on its way.
+// Wanted returns the selectors of the keys whose records are needed at the time: keys
+// that wait or sign, and retired keys while messages with their signatures may be on
+// their way.
 func (o *OwnDomain) Wanted(now time.Time) []string {
 	var list []string
 	for _, k := range o.Keys {
@@ -23,8 +23,8 @@ func (o *OwnDomain) Wanted(now time.Time) []string {
 	return list
 }
 
-// keyPoints: the keys that others check signatures with are published. Of our
-// own domain they must be the ones that the gateway has.
+// keyPoints: the keys for the domain's signatures are published. For our own domain
+// they must be the keys that the gateway has.
 func keyPoints(s *SeenDomain, own *OwnDomain) []Finding {
 	switch {
 	case own != nil && own.KeysErr != nil:
@@ -90,7 +90,8 @@ func keyPoint(k *SeenKey, own *OwnDomain) Finding {
 	return noKeyRecord(name, publish, k, mine)
 }
 
-// noKeyRecord is a name without a record of a key. It may be elsewhere.
+// noKeyRecord is the finding for a name without a key record. The record may be at
+// another name.
 func noKeyRecord(name, publish string, k *SeenKey, mine *admin.SigningKey) Finding {
 	text := "there is no record at " + k.Name
 	switch {
@@ -106,7 +107,7 @@ func noKeyRecord(name, publish string, k *SeenKey, mine *admin.SigningKey) Findi
 	return bad(name, publish, "%s", text)
 }
 
-// misplaced says how a record got to another name.
+// misplaced says how a record came to another name.
 func misplaced(at, wanted string) string {
 	if behind, ok := strings.CutPrefix(at, wanted+"."); ok {
 		return "the form adds ." + behind + " to the names by itself: leave that out of the name"
@@ -114,7 +115,8 @@ func misplaced(at, wanted string) string {
 	return "move it to the name " + wanted
 }
 
-// twiceValid is a name with several valid records: a verifier may not choose one of them.
+// twiceValid is the finding for a name with several valid records: a verifier may not
+// choose one of them.
 func twiceValid(name string, k *SeenKey, valid []string, mine *admin.SigningKey) Finding {
 	keys := map[string]bool{}
 	for _, txt := range valid {
@@ -135,8 +137,8 @@ func twiceValid(name string, k *SeenKey, valid []string, mine *admin.SigningKey)
 		len(valid), k.Name, how)
 }
 
-// longTTL is how long a record of a key may be remembered before it is worth a
-// word: a key that was replaced stays known for as long.
+// longTTL is how long a key record may be cached before the finding mentions it: a key
+// that was replaced stays known for as long.
 const longTTL = 24 * time.Hour
 
 func validKey(name, publish string, k *SeenKey, txt string, broken []string, mine *admin.SigningKey) Finding {

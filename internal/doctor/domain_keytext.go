@@ -12,13 +12,13 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// fault is why a text is no valid record of a key.
+// fault says why a text is no valid key record.
 type fault struct {
 	text string // what is wrong
-	hint string // what to do besides publishing the right one, "" for nothing
+	hint string // a further step besides publishing the right record, "" for none
 }
 
-// keyTag is one parameter of a record as somebody may have written it.
+// keyTag is one parameter of a record, however it is written.
 type keyTag struct {
 	name, value string
 	spaced      bool // a space is next to the =
@@ -35,14 +35,14 @@ func keyTagsOf(txt string) (tags []keyTag) {
 	return tags
 }
 
-// meansKey reports whether a text means to be the record of a key, however it is
-// written. Other texts may stand at the name, by a wildcard for example.
+// meansKey reports whether a text is meant as a key record, however it is written.
+// Other texts may be at the name, for example by a wildcard.
 func meansKey(txt string) bool {
 	return strings.Contains(strings.ToLower(txt), "amtp") || strings.HasPrefix(strings.ToLower(txt), "v=dkim1")
 }
 
-// keyFault says why a text is no valid record of a key, as far as it can be told.
-// The zero fault means that it is one. AMTP §2.
+// keyFault says why a text is no valid key record, as far as that can be told. The zero
+// fault means that it is valid. AMTP §2.
 func keyFault(txt string) fault {
 	_, err := amtp.ParseKeyRecord(txt)
 	if err == nil {
@@ -56,7 +56,7 @@ func keyFault(txt string) fault {
 	return fault{text: err.Error()}
 }
 
-// formFault is what forms and zone files add to a value.
+// formFault: the value has additions of a web form or a zone file.
 func formFault(txt string) fault {
 	switch {
 	case strings.Contains(txt, "PRIVATE KEY"):
@@ -79,7 +79,7 @@ func formFault(txt string) fault {
 var revealed = fault{"it has the PRIVATE key, which everybody can read now",
 	"remove it, make another key at once with amtp keys generate, and use that one"}
 
-// versionFault is another version, or the right one in other letters.
+// versionFault: the version is another one, or is written in other letters.
 func versionFault(txt string) fault {
 	var version string
 	other, found := "", false
@@ -112,8 +112,7 @@ func versionFault(txt string) fault {
 	return fault{}
 }
 
-// tagFault is a parameter that is missing, stands twice, or has a value that it
-// cannot have.
+// tagFault: a parameter is missing, occurs twice, or has an impossible value.
 func tagFault(txt string) fault {
 	values := map[string]string{}
 	for _, t := range keyTagsOf(txt) {
@@ -147,10 +146,10 @@ func tagFault(txt string) fault {
 	return fault{}
 }
 
-// oneString is what to do when a form does not take the whole value.
+// oneString is the hint for a form that does not accept the whole value.
 const oneString = "a string of DNS has 255 bytes at the most: enter the value as several strings of one record, with nothing between them; amtp domain setup prints them"
 
-// valueFault is a p that is no key, or none of the algorithm.
+// valueFault: p is no key, or is a key of another algorithm.
 func valueFault(txt string) fault {
 	var algorithm, p string
 	for _, t := range keyTagsOf(txt) {
@@ -196,8 +195,8 @@ func notBase64(r rune) bool {
 	return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '+' || r == '/')
 }
 
-// derLength returns how many bytes a DER sequence has, with its header, as it
-// begins; 0 when it is none.
+// derLength returns the length in bytes that the header of a DER sequence announces,
+// with the header; 0 for anything else.
 func derLength(der []byte) int {
 	if len(der) < 4 || der[0] != 0x30 {
 		return 0
@@ -213,10 +212,10 @@ func derLength(der []byte) int {
 	return 0
 }
 
-// spki is how the value is made from a key file.
+// spki is the hint for making the value from a key file.
 const spki = "what p says is printed by: openssl pkey -in key.pem -pubout -outform DER | openssl base64 -A"
 
-// derFault is a key that is none for the algorithm, or something else than a key.
+// derFault: the key is not for the algorithm, or the DER is no key.
 func derFault(algorithm string, der []byte) fault {
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -245,7 +244,7 @@ func derFault(algorithm string, der []byte) fault {
 	return fault{} // the parser says what it is
 }
 
-// strangeFault is DER that is no SubjectPublicKeyInfo.
+// strangeFault: the DER is no SubjectPublicKeyInfo.
 func strangeFault(der []byte) fault {
 	if _, err := x509.ParsePKCS8PrivateKey(der); err == nil {
 		return revealed
@@ -269,7 +268,7 @@ func strangeFault(der []byte) fault {
 }
 
 // torn reports whether the texts at a name are the strings of one record, each
-// published as a record of its own. DNS keeps no order.
+// published as a separate record. DNS keeps no order.
 func torn(txts []string) bool {
 	if len(txts) < 2 || len(txts) > 4 {
 		return false

@@ -18,26 +18,25 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// DomainLooker looks at domains as a gateway that delivers a message does: with the same
-// resolver, the same rules on where calls may go, the same authorities. It shows no key and
-// sends no message.
+// DomainLooker examines domains as a gateway does that delivers a message: with the
+// same resolver, the same rules for outgoing calls, the same authorities. It shows no
+// key and sends no message.
 type DomainLooker struct {
 	Resolver discovery.Resolver
-	// Static is the operator's table, as in discovery.Options: what it names is
-	// not looked up.
+	// Static is the operator's table, as in discovery.Options. Names in it are not
+	// looked up.
 	Static map[string]string
 	// Lookup returns the addresses of a host.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Client calls gateways as messages are brought to them; Older is the same
-	// with TLS 1.2 allowed, to tell an old version from a broken one. Both are
-	// of outbound.
+	// Client makes the same calls as a delivery. Older is the same with TLS 1.2
+	// allowed, to tell an old version from a broken one. Both are of package outbound.
 	Client, Older *http.Client
-	AllowHTTP     bool // gateways without TLS are taken
+	AllowHTTP     bool // whether gateways without TLS are accepted
 	Now           func() time.Time
 }
 
-// Look looks at a domain and at its keys with the selectors. Keys that the
-// operator's table has of it are looked at as well.
+// Look examines a domain, and its keys with the selectors. It also examines the
+// domain's keys in the operator's table.
 func (l *DomainLooker) Look(ctx context.Context, d amtp.Domain, selectors []string) *SeenDomain {
 	s := &SeenDomain{Domain: d}
 	if txt, ok := l.Static[string(d)]; ok {
@@ -47,7 +46,7 @@ func (l *DomainLooker) Look(ctx context.Context, d amtp.Domain, selectors []stri
 		name := amtp.CapabilitiesName(d)
 		s.Record = l.txt(ctx, name)
 		if s.Record.Status == discovery.Exists && !slices.ContainsFunc(s.Record.Records, isOurs) {
-			s.Record.Status = discovery.NoData // texts of somebody else
+			s.Record.Status = discovery.NoData // texts for other purposes
 		}
 		if s.Record.Err == nil && s.Record.Status != discovery.Exists {
 			s.Record.Elsewhere = l.elsewhere(ctx, isOurs, append(doubled(name, d), string(d)))
@@ -67,7 +66,7 @@ func (l *DomainLooker) Look(ctx context.Context, d amtp.Domain, selectors []stri
 	}
 	u, err := url.Parse(s.Found.Gateway)
 	if err != nil {
-		s.FoundErr = err // cannot be: it was checked as a URL
+		s.FoundErr = err // cannot happen: it was checked as a URL
 		return s
 	}
 	s.Host = u.Hostname()
@@ -85,8 +84,7 @@ func (l *DomainLooker) txt(ctx context.Context, name string) SeenTXT {
 	return SeenTXT{Name: name, Err: err, Status: a.Status, Records: a.Records, TTL: a.TTL}
 }
 
-// elsewhere returns the first of the names at which there is a text of the kind,
-// "" for none.
+// elsewhere returns the first of the names that has a text of the kind, "" for none.
 func (l *DomainLooker) elsewhere(ctx context.Context, ours func(string) bool, names []string) string {
 	for _, name := range names {
 		if t := l.txt(ctx, name); t.Err == nil && slices.ContainsFunc(t.Records, ours) {
@@ -96,15 +94,15 @@ func (l *DomainLooker) elsewhere(ctx context.Context, ours func(string) bool, na
 	return ""
 }
 
-// Bounds of the search for a record that was published at another name: how many
-// zones a form may have added, and how long a name in DNS is.
+// Bounds of the search for a record that was published at another name: how many zones
+// a web form may have added, and how long a DNS name may be.
 const (
 	maxZones = 4
 	maxName  = 253
 )
 
-// doubled returns the names to which a record goes when the form adds to what was
-// typed the zone that it is for: the domain or one above it.
+// doubled returns the names at which a record ends up when a web form adds its zone,
+// which is the domain or one above it, to the name that was typed.
 func doubled(name string, d amtp.Domain) (names []string) {
 	for zone := string(d); strings.Contains(zone, ".") && len(names) < maxZones; _, zone, _ = strings.Cut(zone, ".") {
 		if n := name + "." + zone; len(n) <= maxName {
@@ -114,8 +112,8 @@ func doubled(name string, d amtp.Domain) (names []string) {
 	return names
 }
 
-// isOurs reports whether a text means to be a record of the protocol: it has
-// the version, however the rest is written.
+// isOurs reports whether a text is meant as a record of the protocol: it has the
+// version, however the rest is written.
 func isOurs(txt string) bool { return strings.Contains(strings.ToLower(txt), "amtp1") }
 
 func (l *DomainLooker) exists(ctx context.Context, d amtp.Domain) bool {
@@ -123,7 +121,7 @@ func (l *DomainLooker) exists(ctx context.Context, d amtp.Domain) bool {
 	return err == nil && a.Status != discovery.NoName
 }
 
-// selectors adds those of the operator's table to the ones that were given.
+// selectors returns the given ones and those of the operator's table.
 func (l *DomainLooker) selectors(d amtp.Domain, given []string) []string {
 	list := slices.Clone(given)
 	for name := range l.Static {
@@ -151,8 +149,8 @@ func (l *DomainLooker) key(ctx context.Context, d amtp.Domain, selector string) 
 	return k
 }
 
-// call asks the gateway for what every gateway has, of an agent that no gateway
-// shows, so that the answer is short.
+// call sends the gateway a request that every gateway answers, about an agent that no
+// gateway shows, so that the answer is short.
 func (l *DomainLooker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) SeenCall {
 	path := "/v1/discovery/agents?address=" + url.QueryEscape("postmaster@"+string(d))
 	c := l.ask(ctx, l.Client, gateway.String(), path)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// renewBefore is how long before its end a certificate should have been replaced: automatic
-// renewal has done so by then.
+// renewBefore is how long before its end a certificate should have been replaced, as
+// automatic renewal does.
 const renewBefore = 7 * 24 * time.Hour
 
 // certificatePoint: the certificate is from a known authority, for this host,
@@ -65,7 +65,7 @@ func badCertificate(s *SeenDomain) Finding {
 		"no TLS connection can be made: %v", err)
 }
 
-// names returns what a certificate is for.
+// names returns the names for which a certificate is valid.
 func names(c *x509.Certificate) []string {
 	list := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -77,7 +77,7 @@ func names(c *x509.Certificate) []string {
 	return list
 }
 
-// tlsPoint: TLS 1.3 is spoken. AMTP §5.
+// tlsPoint: the server speaks TLS 1.3. AMTP §5.
 func tlsPoint(s *SeenDomain) Finding {
 	const mend = "allow TLS 1.3 in the gateway, or in the proxy in front of it"
 	c := &s.Call
@@ -94,7 +94,7 @@ func tlsPoint(s *SeenDomain) Finding {
 	return good(PointTLS, "%s", tls.VersionName(c.TLS.Version))
 }
 
-// http2Point: HTTP/2 is spoken. AMTP §5.
+// http2Point: the server speaks HTTP/2. AMTP §5.
 func http2Point(s *SeenDomain) Finding {
 	c := &s.Call
 	switch {

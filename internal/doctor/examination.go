@@ -19,23 +19,24 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// Examination looks at everything that a message needs on its way from a user: with the
-// user's identity at its gateway and, where the gateway runs from a directory of the same
-// machine, at that. The zero values of the functions are not usable.
+// Examination examines everything that a message needs on its way from a user. It uses
+// the user's identity at its gateway and, where the gateway runs from a directory of
+// the same machine, that directory. The zero values of the functions are not usable.
 type Examination struct {
 	// Identity is the user's. Without a gateway it gets the one that runs on this machine.
 	Identity *profile.Identity
-	// DataDir is the directory of the user's gateway; the error says why none is known.
+	// DataDir is the directory of the user's gateway; the error says why it is not
+	// known.
 	DataDir func() (string, error)
 
 	Again  string // the flags that a suggested command repeats
 	Resume string // the command that ends the pause of a restored gateway in DataDir
 
 	Now  func() time.Time
-	Time func(time.Time) string // writes a time as the user reads it
+	Time func(time.Time) string // writes a time in the user's form
 
-	// Anonymous calls the identity's gateway without a key, Agent with the identity's key,
-	// and Admin, where that is known, with an admin key.
+	// Anonymous returns a client of the identity's gateway without a key, Agent one
+	// with the identity's key, and Admin, if it is known, one with an admin key.
 	Anonymous, Agent func() *amtp.Client
 	Admin            func() (c *admin.Client, known bool)
 	// Explain says what an error of a call means to the user, and the next step.
@@ -43,9 +44,9 @@ type Examination struct {
 
 	// Settings loads the settings of the gateway in DataDir.
 	Settings func() Settings
-	// Glance looks at the files of a data directory.
+	// Glance examines the files of a data directory.
 	Glance func(dir string) []Finding
-	// CheckDomain looks at the domain of the settings, see [JudgeDomain].
+	// CheckDomain examines the domain of the settings, see [JudgeDomain].
 	CheckDomain func(context.Context) ([]Finding, Verdict, error)
 
 	list   []Finding
@@ -53,13 +54,13 @@ type Examination struct {
 	admin  *admin.Client // nil without the admin key
 }
 
-// Settings are those of a gateway, as far as they say where a message goes.
+// Settings are the settings of a gateway that decide where a message goes.
 type Settings struct {
 	Problems  []Finding // why they cannot be loaded; then nothing else is known
 	Domain    amtp.Domain
 	Federated bool     // the gateway writes to other domains
-	File      string   // from which they come, "" for the defaults
-	Remarks   []string // that are no mistakes
+	File      string   // the file from which they come, "" for the defaults
+	Remarks   []string // remarks that are no mistakes
 }
 
 func (x *Examination) add(list ...Finding) { x.list = append(x.list, list...) }
@@ -70,8 +71,8 @@ func (x *Examination) failed(name string, err error) {
 	x.add(bad(name, mend, "%s", text))
 }
 
-// Run looks at everything, in the order in which one point needs the other, and returns
-// the findings.
+// Run examines all points, in an order in which each point needs only earlier ones, and
+// returns the findings.
 func (x *Examination) Run(ctx context.Context) []Finding {
 	x.identity()
 	answers := x.Identity.Gateway != "" && x.gateway(ctx)
@@ -90,7 +91,7 @@ func (x *Examination) Run(ctx context.Context) []Finding {
 	return x.list
 }
 
-// identity looks at who the user is.
+// identity checks which agent the user is.
 func (x *Examination) identity() {
 	const name = "identity"
 	id := x.Identity
@@ -125,7 +126,7 @@ func (x *Examination) running() datadir.Running {
 	return running
 }
 
-// gateway looks whether the gateway answers and can store, and at its clock.
+// gateway checks whether the gateway answers and can store messages, and its clock.
 func (x *Examination) gateway(ctx context.Context) bool {
 	const name = "gateway"
 	c, began := x.Anonymous(), x.Now()
@@ -152,7 +153,7 @@ func (x *Examination) resume() string {
 	return "amtp restore --confirm --data-dir DIR, with the directory of that gateway"
 }
 
-// key looks whether the gateway knows the key.
+// key checks whether the gateway knows the key.
 func (x *Examination) key(ctx context.Context) {
 	const name = "key"
 	if x.Identity.Key == "" {
@@ -173,7 +174,7 @@ func (x *Examination) key(ctx context.Context) {
 		render.Counted(who.Pending, who.CountsCapped, "message")))
 }
 
-// data looks at the data directory of this user, when there is one, and at the settings of
+// data examines the data directory of this user, if there is one, and the settings of
 // the gateway in it.
 func (x *Examination) data() (s Settings, known bool) {
 	const name = "data"
@@ -210,10 +211,10 @@ func (x *Examination) data() (s Settings, known bool) {
 	return s, known
 }
 
-// domainTime bounds the look at the gateway's domain.
+// domainTime bounds the check of the gateway's domain.
 const domainTime = 20 * time.Second
 
-// domain looks at what others find of the domain of the gateway in the data directory.
+// domain checks what others see of the domain of the gateway in the data directory.
 func (x *Examination) domain(ctx context.Context, s Settings, known bool) {
 	const name = "domain"
 	serves := x.whoami.Domain
@@ -261,7 +262,7 @@ func (x *Examination) domain(ctx context.Context, s Settings, known bool) {
 // peersAtOnce is how many peers are tried at the same time.
 const peersAtOnce = 8
 
-// peers tries every peer, and says when domains last wrote.
+// peers tries every peer, and reports when domains last wrote.
 func (x *Examination) peers(ctx context.Context) {
 	const name = "peers"
 	if x.admin == nil {
@@ -305,7 +306,7 @@ func (x *Examination) peers(ctx context.Context) {
 	}
 }
 
-// queue looks at what waits for others.
+// queue examines the messages that wait for other domains.
 func (x *Examination) queue(ctx context.Context) {
 	const name = "queue"
 	if x.admin == nil {

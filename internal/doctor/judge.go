@@ -30,12 +30,12 @@ func JudgeGateway(url string, health *amtp.Health, ready *amtp.Health, resume st
 	return good(name, "%s answers, version %s, and can store", url, cmp.Or(health.Version, "unknown"))
 }
 
-// maxSkew is by how much the clocks may differ. Beyond ten minutes the gateway does not
-// believe a message's own time any more.
+// maxSkew is how far the clocks may differ. Beyond ten minutes the gateway no longer
+// accepts a message's own time.
 const maxSkew = 2 * time.Minute
 
-// JudgeClock compares the gateway's time with ours, between which its answer was asked for
-// and came, and says whether the gateway believes its own clock.
+// JudgeClock compares the gateway's time with our times before and after the request,
+// and says whether the gateway trusts its own clock.
 func JudgeClock(began, ended time.Time, health *amtp.Health) Finding {
 	const name = "clock"
 	theirs := health.Timestamp.Time
@@ -96,8 +96,8 @@ func JudgeSenders(list []admin.PeerSeen, at func(time.Time) string) Finding {
 		at(last.Last.Time))
 }
 
-// JudgePeer says what a gateway found of its peer: one finding when the peer works, else
-// one for each point that is wrong.
+// JudgePeer returns the findings about a peer: one when the peer works, else one for
+// each point that is wrong.
 func JudgePeer(d amtp.Domain, r *admin.PeerReport) (list []Finding) {
 	name := "peer " + string(d)
 	if r.OK {
@@ -114,7 +114,7 @@ func JudgePeer(d amtp.Domain, r *admin.PeerReport) (list []Finding) {
 	return list
 }
 
-// JudgeQueue says what waits for others.
+// JudgeQueue reports the messages that wait for other domains.
 func JudgeQueue(list *admin.JobList) Finding {
 	const name = "queue"
 	var ill []string

@@ -10,9 +10,10 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// Probe sends a message to an address, waits for its answer, and acknowledges that. It goes
-// after [Examination.Run], which finds out who the sender is. answered is false when the
-// message was sent and no answer came in time; sent, if not nil, is called once it is sent.
+// Probe sends a message to an address, waits for its answer, and acknowledges the
+// answer. It runs after [Examination.Run], which finds the sender. answered is false
+// when the message was sent and no answer came in time. sent, if not nil, is called
+// once the message is sent.
 func (x *Examination) Probe(ctx context.Context, to amtp.Address, wait time.Duration,
 	sent func()) (f Finding, answered bool) {
 	const name = "probe"

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// certificates returns where the listener's certificates come from.
+// certificates returns the source of the listener's certificates.
 func (o *Operator) certificates() (Certificates, error) {
 	if o.Certificates == nil {
 		return nil, amtp.Errorf(amtp.CodeConflict,
@@ -17,13 +17,13 @@ func (o *Operator) certificates() (Certificates, error) {
 	return o.Certificates, nil
 }
 
-// HasCertificates returns why the gateway has no certificates, nil when it has.
+// HasCertificates returns an error if the gateway has no certificates.
 func (o *Operator) HasCertificates() error {
 	_, err := o.certificates()
 	return err
 }
 
-// ListCertificates tells of the certificates in use.
+// ListCertificates describes the certificates in use.
 func (o *Operator) ListCertificates() (admin.CertificateList, error) {
 	source, err := o.certificates()
 	if err != nil {
@@ -32,11 +32,11 @@ func (o *Operator) ListCertificates() (admin.CertificateList, error) {
 	return source.List(), nil
 }
 
-// RenewTime is how long RenewCertificates waits for an authority, which has to look at
-// the gateway first.
+// RenewTime is how long RenewCertificates waits for an authority, which first has to
+// check the gateway.
 const RenewTime = 2 * time.Minute
 
-// RenewCertificates gets the certificates that are due, or with force all, now.
+// RenewCertificates now gets the certificates that are due, or with force all of them.
 func (o *Operator) RenewCertificates(ctx context.Context, force bool) (done admin.CertificateRenewal, err error) {
 	source, err := o.certificates()
 	if err != nil {

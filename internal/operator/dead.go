@@ -10,9 +10,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// DeadLetters lists what could not be delivered, without the messages: those of the
-// choice behind an id, and all where it has no condition. next is where the page that
-// follows begins.
+// DeadLetters lists failed deliveries without the messages: those of the choice that
+// come after an id. A choice without conditions covers all. next is where the following
+// page begins.
 func (o *Operator) DeadLetters(ctx context.Context, which admin.DeadLetterChoice, after gateway.DeliveryID,
 	limit int) (list admin.DeadLetterList, next gateway.DeliveryID, err error) {
 	f, none, err := o.filter(ctx, &which)
@@ -31,8 +31,8 @@ func (o *Operator) DeadLetters(ctx context.Context, which admin.DeadLetterChoice
 	return list, max(after, page.Next), nil
 }
 
-// DeadLetter shows one dead letter with its message, byte for byte, by its id as lists
-// show it. AMTP §8.
+// DeadLetter returns one dead letter with its message, byte for byte, by the id that
+// lists show. AMTP §8.
 func (o *Operator) DeadLetter(ctx context.Context, id string) (admin.DeadLetter, error) {
 	letter, err := o.dead(ctx, id)
 	if err != nil {
@@ -63,9 +63,9 @@ func (o *Operator) Redrive(ctx context.Context, which admin.DeadLetterChoice) (i
 	return n, nil
 }
 
-// reopened returns the destinations that a redrive is meant for, when it names them or
-// some letters: they are tried at once, whatever their health. Of a redrive of many each
-// is tried when its turn comes.
+// reopened returns the destinations of a redrive that names destinations or some
+// letters. They are tried at once, whatever their health. In a redrive of many, each
+// destination is tried when its turn comes.
 func (o *Operator) reopened(ctx context.Context, f gateway.DeadFilter) (list []gateway.Destination, err error) {
 	if f.Destination != "" {
 		return []gateway.Destination{f.Destination}, nil
@@ -126,7 +126,7 @@ func noLetter(id string) error {
 		"There is no dead letter %q; one that was queued again or removed has left the list.", gateway.Short(id))
 }
 
-// chosen checks that a request that changes dead letters says which it means.
+// chosen checks that a request that changes dead letters names at least one condition.
 func (o *Operator) chosen(ctx context.Context, w *admin.DeadLetterChoice) (f gateway.DeadFilter, none bool,
 	err error) {
 	some := len(w.IDs) > 0 || w.Destination != "" || w.Message != "" || w.Code != "" || !w.Before.IsZero()
@@ -151,8 +151,8 @@ func (o *Operator) chosen(ctx context.Context, w *admin.DeadLetterChoice) (f gat
 	return o.filter(ctx, w)
 }
 
-// filter makes of the conditions what the store reads; none says that nothing
-// can match.
+// filter turns the conditions into the filter that the store reads; none says that
+// nothing can match.
 func (o *Operator) filter(ctx context.Context, w *admin.DeadLetterChoice) (f gateway.DeadFilter, none bool,
 	err error) {
 	f = gateway.DeadFilter{Destination: Destination(w.Destination), Code: w.Code, Before: w.Before}

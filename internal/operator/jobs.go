@@ -11,9 +11,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Jobs lists what is still to be delivered, and how healthy the destinations are. Message
-// of the filter may be any id by which a sender knows the message. next is where the page
-// that follows begins.
+// Jobs lists the jobs that are not done, and the health of their destinations. Message
+// of the filter may be any id by which a sender knows the message. next is where the
+// following page begins.
 func (o *Operator) Jobs(ctx context.Context, f gateway.JobFilter) (list admin.JobList, next gateway.JobID, err error) {
 	given := f.Message
 	var page gateway.JobPage
@@ -38,8 +38,8 @@ func (o *Operator) Jobs(ctx context.Context, f gateway.JobFilter) (list admin.Jo
 	return list, max(f.After, page.Next), nil
 }
 
-// healthTime is how long the queue may take to tell the destinations' health: it is
-// asked between two things that it does, and no more when it was stopped.
+// healthTime is how long the queue may take to report the destinations' health. It
+// answers between two steps of its work, and no longer once it has stopped.
 const healthTime = 2 * time.Second
 
 func (o *Operator) health(ctx context.Context) []gateway.DestinationHealth {
@@ -48,7 +48,7 @@ func (o *Operator) health(ctx context.Context) []gateway.DestinationHealth {
 	return o.Queue.Destinations(ctx)
 }
 
-// Job shows one job, by its id as lists show it.
+// Job returns one job, by the id that lists show.
 func (o *Operator) Job(ctx context.Context, id string) (admin.JobView, error) {
 	job, err := o.job(ctx, id)
 	if err != nil {
@@ -79,7 +79,7 @@ func (o *Operator) Retry(ctx context.Context, id string) (admin.QueuedJob, error
 	return jobView(&job), nil
 }
 
-// Cancel withdraws what a job has not delivered.
+// Cancel cancels the deliveries of a job that are not done.
 func (o *Operator) Cancel(ctx context.Context, id string) (admin.QueuedJob, error) {
 	job, err := o.job(ctx, id)
 	if err != nil {
@@ -116,7 +116,7 @@ func (o *Operator) job(ctx context.Context, text string) (gateway.Parcel, error)
 	return page.Jobs[0], nil
 }
 
-// number reads an id as lists show it; 0 is none.
+// number reads an id in the form that lists show; 0 is none.
 func number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n <= 0 || strconv.FormatInt(n, 10) != s {

@@ -16,7 +16,7 @@ func (o *Operator) keyring() (Keyring, error) {
 	return o.Keys, nil
 }
 
-// HasKeys returns why the gateway signs nothing, nil when it does.
+// HasKeys returns an error if the gateway signs nothing.
 func (o *Operator) HasKeys() error {
 	_, err := o.keyring()
 	return err
@@ -33,8 +33,8 @@ func (o *Operator) SigningKeys(ctx context.Context) (list admin.SigningKeyList, 
 	return list, err
 }
 
-// MakeSigningKey makes the next key, or the one that is asked for, or takes the one that
-// is brought along. The key waits until it is used.
+// MakeSigningKey makes the next key, or a key of the requested kind, or imports an
+// existing private key. The key waits until it is used.
 func (o *Operator) MakeSigningKey(ctx context.Context, n admin.NewSigningKey) (admin.SigningKey, error) {
 	ring, err := o.keyring()
 	switch {
@@ -49,7 +49,8 @@ func (o *Operator) MakeSigningKey(ctx context.Context, n admin.NewSigningKey) (a
 	return made, border(refused)
 }
 
-// importKey takes a key that is brought along. What is said of it beside must be so.
+// importKey imports an existing private key. The other members of the request must
+// agree with it.
 func importKey(ctx context.Context, ring Keyring, n admin.NewSigningKey) (admin.SigningKey, error) {
 	invalid := func(field, format string, args ...any) (admin.SigningKey, error) {
 		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, format, args...).With("field", field)
@@ -75,7 +76,7 @@ func importKey(ctx context.Context, ring Keyring, n admin.NewSigningKey) (admin.
 	return made, border(refused)
 }
 
-// UseSigningKey has the waiting key sign from now on.
+// UseSigningKey makes the waiting key sign from now on.
 func (o *Operator) UseSigningKey(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, error) {
 	ring, err := o.keyring()
 	if err != nil {

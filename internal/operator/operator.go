@@ -1,10 +1,10 @@
-// Package operator is what the operator of a gateway does while it runs: jobs of the
-// queue and dead letters, the end of a pause, the keys that sign for the domain, the
-// certificates. The HTTP API, and whatever else an operator uses, calls it; who calls was
-// decided before.
+// Package operator does the work of a gateway's operator while the gateway runs: jobs
+// of the queue and dead letters, the end of a pause, the keys that sign for the domain,
+// the certificates. The HTTP API, and any other interface for the operator, calls it.
+// The caller has already checked who asks.
 //
-// Each change is one transaction of the store, so that a crash leaves it done or not.
-// What is refused has changed nothing, and its error is an *amtp.Error.
+// Each change is one transaction of the store, so that a crash leaves it done or not. A
+// refused request has changed nothing, and its error is an *amtp.Error.
 package operator
 
 import (
@@ -44,7 +44,7 @@ type Store interface {
 
 // Queue carries the jobs. queue.Queue is one.
 type Queue interface {
-	// Wake has a destination tried at once, whatever its health.
+	// Wake makes the queue try a destination at once, whatever its health.
 	Wake(gateway.Destination)
 	// Destinations returns the health of the destinations; nothing when ctx ends first.
 	Destinations(context.Context) []gateway.DestinationHealth
@@ -60,25 +60,24 @@ type Keyring interface {
 	Retire(ctx context.Context, selector string) (admin.SigningKey, *amtp.Error)
 }
 
-// Certificates are those of the listener. certificate.Source is one.
+// Certificates are the certificates of the listener. certificate.Source is one.
 type Certificates interface {
 	Renew(ctx context.Context, force bool) (changed bool, err error)
 	List() admin.CertificateList
 }
 
-// MaxPage is how many items one request names or lists at the most.
+// MaxPage is how many items one request may name or list.
 const MaxPage = 1000
 
-// Resume ends the pause of a gateway that was restored from a backup, and reports whether
-// there was one. Only the operator knows whether the gateway of which the backup was made
-// is really gone.
+// Resume ends the pause of a gateway that was restored from a backup, and reports
+// whether there was one. Only the operator knows whether the gateway from which the
+// backup came has really ended.
 func (o *Operator) Resume(ctx context.Context) (was bool, err error) {
 	was = !o.Store.Paused().IsZero()
 	return was, o.Store.Resume(ctx)
 }
 
-// canonical returns the id of the message that a given one stands for, "" when there is
-// none.
+// canonical returns the id of the message that a given id names, "" when there is none.
 func (o *Operator) canonical(ctx context.Context, given amtp.MessageID) (amtp.MessageID, error) {
 	if given == "" {
 		return "", nil

@@ -17,24 +17,24 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// ProjectFile is the name of the file by which a project names a profile. It
-// comes with a repository, perhaps a stranger's: it chooses among what the user
-// has set up, and can say nothing else.
+// ProjectFile is the name of the file by which a project names a profile. It comes with
+// a repository, perhaps a stranger's. So it only chooses among the user's own profiles,
+// and can set nothing else.
 const ProjectFile = ".amtp.toml"
 
-// maxProject is more than a line and its comments need, bytes.
+// maxProject is larger than a line and its comments, in bytes.
 const maxProject = 4096
 
-// projectLine is the one setting that there is, as TOML writes it.
+// projectLine matches the one possible setting, as TOML writes it.
 var projectLine = regexp.MustCompile(`^[ \t]*profile[ \t]*=[ \t]*(?:"([A-Za-z0-9._-]+)"|'([A-Za-z0-9._-]+)')[ \t]*(?:#.*)?$`)
 
-// projectProfile returns the profile that the project here names, and the file
-// that says so; "" for none. A key in the environment is the user's own choice:
-// where it goes must not depend on a file of the project.
+// projectProfile returns the profile that the project here names, and the file that
+// names it; "" for none. A key in the environment is the user's own choice: a file of
+// the project must not decide where it is sent.
 func (g Given) projectProfile() (name, file string, err error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return "", "", nil // it was removed: there is no project here
+		return "", "", nil // the directory was removed: there is no project here
 	}
 	file, err = g.findProject(dir)
 	if err != nil || file == "" {
@@ -53,8 +53,8 @@ func (g Given) projectProfile() (name, file string, err error) {
 	return name, file, nil
 }
 
-// findProject looks in a directory, the working one, and those above it, up to the root of
-// the repository or the home directory. Where there is neither, the directories above may
+// findProject looks in the working directory and those above it, up to the root of the
+// repository or the home directory. If it reaches neither, the directories above may
 // belong to any user, and only the working directory counts.
 func (g Given) findProject(dir string) (string, error) {
 	up := []string{dir}
@@ -90,8 +90,8 @@ func (g Given) endsProject(dir string) bool {
 	return err == nil && homeErr == nil && os.SameFile(here, home)
 }
 
-// ReadProject returns the profile that the file names. Nothing of the file is
-// ever repeated in an error: the name may be a link to any file.
+// ReadProject returns the profile that the file names. No error repeats any of the
+// file's content, because the name may be a link to any file.
 func ReadProject(file string) (profile string, err error) {
 	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
 		return "", badProject(file, "it is no plain file")
@@ -126,8 +126,8 @@ func badProject(file, why string) error {
 	return f
 }
 
-// memberProjects of the config file says which projects the user allowed: by directory, the
-// profile that the project's file may choose, "" for none.
+// memberProjects of the config file holds the projects that the user allowed: by
+// directory, the profile that the project's file may choose, "" for none.
 const memberProjects = "projects"
 
 // projects reads that member.
@@ -139,7 +139,7 @@ func (f *File) projects() map[string]string {
 	return list
 }
 
-// allowedProject is projectProfile of what the user has allowed.
+// allowedProject is projectProfile for a project that the user has allowed.
 func (g Given) allowedProject(f *File) (name, file string, err error) {
 	if name, file, err = g.projectProfile(); err != nil || name == "" {
 		return "", "", err
@@ -159,7 +159,7 @@ func (g Given) allowedProject(f *File) (name, file string, err error) {
 	return "", "", nil
 }
 
-// NotByProject refuses to remove an agent where only a project's file would say which.
+// NotByProject refuses to remove an agent if only a project's file chose the profile.
 func (g Given) NotByProject() error {
 	if g.Profile != "" || g.File != "" || g.Getenv("AMTP_PROFILE") != "" {
 		return nil
@@ -172,11 +172,11 @@ func (g Given) NotByProject() error {
 		file, name)
 }
 
-// Project is the file of a project, and what the user said of it.
+// Project is the file of a project.
 type Project struct {
-	Dir     string // the directory in which it stands, behind all links
+	Dir     string // its directory, with all links resolved
 	File    string // its path, as it was found
-	Profile string // that it names
+	Profile string // the profile that it names
 }
 
 // JudgeProject remembers in the config file whether the file of the project in dir, or

@@ -45,7 +45,7 @@ func (g Gateway) Plist() ([]byte, error) {
 	key("RunAtLoad", "<true/>")
 	key("KeepAlive", "<true/>")
 	key("ThrottleInterval", "<integer>10</integer>")
-	key("ExitTimeOut", "<integer>40</integer>") // requests that are under way have 25 seconds
+	key("ExitTimeOut", "<integer>40</integer>") // the gateway lets requests that are under way take 25 seconds
 	key("Umask", "<integer>63</integer>")       // 077
 	key("ProcessType", text("Standard"))
 	key("StandardOutPath", text(g.Log))
@@ -56,7 +56,7 @@ func (g Gateway) Plist() ([]byte, error) {
 
 func text(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // a builder accepts every write
 	return "<string>" + b.String() + "</string>"
 }
 
@@ -75,7 +75,7 @@ func Launchd(g Gateway, home string) (*Manager, error) {
 		Name: "launchd", Unit: Label, dirs: []string{logs},
 		File:  managedfile.File{Path: file, Content: plist, Mode: 0o644, Open: "<!-- ", Close: " -->"},
 		probe: []string{"launchctl", "print", domain},
-		// A label that is loaded must be gone before it is loaded again, which takes until the
+		// A loaded label must be gone before it is loaded again. That takes until the
 		// gateway has ended.
 		Start: [][]string{
 			{"/bin/sh", "-c",
@@ -105,7 +105,7 @@ func Launchd(g Gateway, home string) (*Manager, error) {
 	}, nil
 }
 
-// fromLaunchd reads what launchctl print says: lines like "state = running".
+// fromLaunchd reads the output of launchctl print: lines like "state = running".
 func (s *Status) fromLaunchd(out string) {
 	s.State, s.Installed, s.Starts = "loaded", true, true
 	for _, line := range strings.Split(out, "\n") {

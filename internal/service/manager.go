@@ -12,25 +12,25 @@ import (
 	"github.com/amtp-go/amtp/internal/managedfile"
 )
 
-// Manager is how one service manager runs the gateway: a file, and the commands that tell
-// the manager about it.
+// Manager describes how one service manager runs the gateway: a file, and the commands
+// that tell the manager about it.
 type Manager struct {
 	Name     string // systemd or launchd
-	Unit     string // what the manager calls the service
+	Unit     string // the manager's name for the service
 	File     managedfile.File
 	Start    [][]string // the commands after the file was written
 	Packaged string     // the file that a package of the system would have installed, "" for none
-	Advice   string     // what a user should know after the installation, "" for nothing
+	Advice   string     // advice for the user after the installation, "" for none
 
-	dirs   []string   // that must exist before it starts
+	dirs   []string   // directories that must exist before it starts
 	probe  []string   // succeeds when the manager answers
-	stop   [][]string // before the file is taken away
+	stop   [][]string // before the file is removed
 	gone   [][]string // after that
 	logs   func(lines string, follow bool) []string
 	status func(ctx context.Context, run Runner) (Status, error)
 }
 
-// Status is what the manager knows of the service.
+// Status is the state of the service that the manager reports.
 type Status struct {
 	Manager   string `json:"manager"`
 	Unit      string `json:"unit"`
@@ -68,8 +68,8 @@ func (e *CommandError) Error() string { return strings.Join(e.Argv, " ") + ": " 
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// Said is the message of a command that failed: the first line on its stderr, without a
-// full stop, else the error itself.
+// Said is the message of a failed command: the first line on its stderr, without a full
+// stop, else the error itself.
 func Said(err error) string {
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
@@ -87,8 +87,8 @@ func (m *Manager) Answers(ctx context.Context, run Runner) error {
 	return err
 }
 
-// Install writes the file, has the manager start the service, and returns the steps that
-// were made with the file. The manager must answer. A service that runs is started again.
+// Install writes the file, makes the manager start the service, and returns the steps
+// for the file. The manager must answer. A running service is restarted.
 func (m *Manager) Install(ctx context.Context, run Runner) ([]managedfile.Step, error) {
 	for _, dir := range m.dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -102,8 +102,8 @@ func (m *Manager) Install(ctx context.Context, run Runner) ([]managedfile.Step, 
 	return steps, runAll(ctx, run, m.Start)
 }
 
-// Remove has the manager stop the service and takes the file away. The manager must
-// answer. A file that somebody changed gets another name.
+// Remove makes the manager stop the service and removes the file. The manager must
+// answer. A file that was changed gets another name.
 func (m *Manager) Remove(ctx context.Context, run Runner) ([]managedfile.Step, error) {
 	if err := runAll(ctx, run, m.stop); err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (m *Manager) Remove(ctx context.Context, run Runner) ([]managedfile.Step, e
 	return steps, runAll(ctx, run, m.gone)
 }
 
-// runAll runs commands one after the other, until one is refused: a [CommandError].
+// runAll runs commands one after the other, until one fails: a [CommandError].
 func runAll(ctx context.Context, run Runner, commands [][]string) error {
 	for _, argv := range commands {
 		if _, err := run(ctx, argv); err != nil {
@@ -128,19 +128,19 @@ func runAll(ctx context.Context, run Runner, commands [][]string) error {
 	return nil
 }
 
-// Status asks the manager for the service.
+// Status asks the manager for the state of the service.
 func (m *Manager) Status(ctx context.Context, run Runner) (Status, error) { return m.status(ctx, run) }
 
 // Logs is the command that prints the last lines of the service's log and, with follow, the
 // lines that are added to it.
 func (m *Manager) Logs(lines string, follow bool) []string { return m.logs(lines, follow) }
 
-// startTime is how long a gateway may take until it listens. Opening a large database after
-// a crash takes longest.
+// startTime is how long a gateway may take until it listens. The longest start opens a
+// large database after a crash.
 const startTime = 15 * time.Second
 
-// Await waits until the service is the gateway that listens for the data directory, and
-// returns its URL; "" when the manager gave up, or after 15 seconds.
+// Await waits until the service's gateway listens for the data directory, and returns
+// its URL. It returns "" when the manager gave up, or after 15 seconds.
 func (m *Manager) Await(ctx context.Context, run Runner, dataDir string, now func() time.Time) (url string, s Status,
 	err error) {
 	for until := now().Add(startTime); ; {

@@ -1,10 +1,10 @@
 // Package service lets a service manager run a gateway: systemd, for the user or for the
 // machine, and launchd, for the user. It makes the files and the commands for that.
 //
-// The promise: a file starts exactly the program with exactly the arguments it was given,
-// whatever characters they have; a gateway that it runs may do what a gateway needs, and
-// little else; and a file that somebody else wrote or changed is kept, see package
-// managedfile. An installation that was interrupted is repeated as a whole. ADR 041 says
+// The promise: a file starts exactly the given program with exactly the given
+// arguments, whatever characters they have. The gateway gets the rights that a gateway
+// needs, and few others. A file that was written or changed by others is kept, see
+// package managedfile. An interrupted installation is repeated as a whole. ADR 041 says
 // why this is no library.
 package service
 
@@ -15,18 +15,18 @@ import (
 	"unicode/utf8"
 )
 
-// Gateway is what the service manager shall run.
+// Gateway describes the gateway that the service manager runs.
 type Gateway struct {
 	Program string   // absolute
-	Args    []string // behind "serve"
+	Args    []string // after "serve"
 	DataDir string
-	System  bool // for the machine, not for the user who asks
+	System  bool // for the machine, and not for the user who installs it
 	// For launchd, which keeps no log of its own.
 	Log     string // the file that gets the log
 	PIDFile string // the file that gets the process's number
 }
 
-// ErrText is returned for a text that no such file can hold safely.
+// ErrText means that a text cannot be written safely into such a file.
 var ErrText = errors.New("a path or setting has a control character, or is not UTF-8")
 
 // check refuses texts that cannot be written into the files.

@@ -13,15 +13,15 @@ import (
 // StateDir is where a unit for the machine keeps its data.
 const StateDir = "/var/lib/amtp"
 
-// EnvironmentFile is the file in which a unit for the machine finds settings that no other
+// EnvironmentFile is the file with the settings of a unit for the machine that no other
 // user should see on a command line.
 const EnvironmentFile = "/etc/default/amtp"
 
 // Unit returns the unit for systemd.
 //
-// A unit for the machine runs as a user of its own, amtp, which systemd generates if there
-// is none, and sees of the file system only its data directory. A unit for a user has only
-// those restrictions that a user's manager can enforce on every system.
+// A unit for the machine runs as a separate user, amtp, which systemd generates if
+// there is none, and sees of the file system only its data directory. A unit for a user
+// has only those restrictions that a user's manager can enforce on every system.
 func (g Gateway) Unit() ([]byte, error) {
 	if err := g.check(); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (g Gateway) Unit() ([]byte, error) {
 // network makes a gateway for others wait for the network when the machine starts.
 var network = []string{"Wants=network-online.target", "After=network-online.target"}
 
-// ofItsOwn is a user that the administrator does not need to create.
+// ofItsOwn configures a user that the administrator does not need to create.
 var ofItsOwn = []string{
 	"EnvironmentFile=-" + EnvironmentFile,
 	"DynamicUser=yes",
@@ -72,7 +72,7 @@ var ofItsOwn = []string{
 	"StateDirectoryMode=0700",
 }
 
-// life is how the process ends and begins.
+// life says how the process ends and restarts.
 var life = []string{
 	"UMask=0077",
 	"# Whatever ends the gateway, a signal too, it is started again; a bad configuration",
@@ -100,7 +100,7 @@ var everywhere = []string{
 	"SystemCallFilter=@system-service",
 }
 
-// forSystem are those that need the machine's manager.
+// forSystem are restrictions that need the machine's manager.
 var forSystem = []string{
 	"# A port below 1024 needs the first line. Nothing else is needed.",
 	"AmbientCapabilities=CAP_NET_BIND_SERVICE",
@@ -118,8 +118,8 @@ var forSystem = []string{
 	"ProtectSystem=strict",
 }
 
-// quote writes a word so that systemd reads it as it is. In the arguments of a
-// command it would also replace $NAME.
+// quote writes a word so that systemd reads it unchanged. In the arguments of a command
+// systemd would also replace $NAME.
 func quote(word string, argument bool) string {
 	word = strings.ReplaceAll(word, "%", "%%")
 	if argument {
@@ -138,7 +138,7 @@ func quote(word string, argument bool) string {
 // unitName is the name of the unit.
 const unitName = "amtp.service"
 
-// SystemUnits is the directory for the units of the machine that no package brings.
+// SystemUnits is the directory for units of the machine that come from no package.
 const SystemUnits = "/etc/systemd/system"
 
 // Systemd is the manager of a unit in the directory: [SystemUnits] for a unit of the
@@ -181,7 +181,7 @@ func Systemd(g Gateway, units string) (*Manager, error) {
 	return m, nil
 }
 
-// systemdStatus reads what systemctl show prints: NAME=value lines.
+// systemdStatus reads the output of systemctl show: NAME=value lines.
 func systemdStatus(out string) Status {
 	value := map[string]string{}
 	for _, line := range strings.Split(out, "\n") {
