@@ -47,8 +47,8 @@ func (p *program) ackCommand() *cobra.Command {
 	})
 }
 
-// ack acknowledges one after the other. One that the gateway refuses does not
-// keep it from the rest; the first such is the failure of the command.
+// ack acknowledges one message after the other. A message that the gateway refuses does
+// not stop the rest. The first refusal is the failure of the command.
 func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) error {
 	self, err := p.self(ctx, id)
 	if err != nil {
@@ -90,8 +90,8 @@ func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) e
 	return p.acknowledged(done, first)
 }
 
-// looksUp says which message it is, "" when the gateway does not: that is no reason not
-// to acknowledge it.
+// looksUp returns a line that describes the message, "" when the gateway gives none.
+// The message is acknowledged in either case.
 func (p *program) looksUp(ctx context.Context, c *amtp.Client, messageID amtp.MessageID) string {
 	m, err := c.Message(ctx, messageID)
 	if err != nil {

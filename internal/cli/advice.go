@@ -88,15 +88,15 @@ var advice = map[amtp.Code]string{
 	codeDemoFailed: "run it again; what the last command printed says what is wrong",
 }
 
-// onlyWithForce says what a command does with a file that is in its way, when --force is
+// onlyWithForce says, for a command, what it does with an existing file when --force is
 // given.
 var onlyWithForce = map[string]string{
 	"amtp backup":  "--force replaces it",
 	"amtp restore": "--force moves it aside; nothing of it is deleted",
 }
 
-// advise gives a failure without a hint the one of its code. A text that names
-// the usage, or the flag that helps, needs none.
+// advise gives a failure without a hint the hint of its code. A text that names the
+// usage, or the flag that helps, needs none.
 func (p *program) advise(f *failure) {
 	switch {
 	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \"") ||

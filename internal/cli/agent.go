@@ -39,7 +39,7 @@ func (p *program) agentCommand() *cobra.Command {
 	return cmd
 }
 
-// meant is the agent that the arguments name, else the user's own.
+// meant returns the agent that the arguments name, else the user's own.
 func meant(id *profile.Identity, args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
@@ -78,7 +78,7 @@ func (p *program) agentListCommand() *cobra.Command {
 	return cmd
 }
 
-// agentPages asks for as much of the list as is wanted.
+// agentPages asks for as many agents as the user wants.
 func agentPages(ctx context.Context, c *admin.Client, l *listing) (all admin.AgentMap, err error) {
 	all.Agents = make(map[string]amtp.Agent)
 	err = l.each(func(limit int, cursor string) (page, error) {

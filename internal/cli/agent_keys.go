@@ -148,7 +148,7 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 	})
 }
 
-// printAgent prints an agent, and its keys when they are known.
+// printAgent prints an agent, and its keys if they are known.
 func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	if a.PushSecret != "" {
 		p.ifLost = renewSecret

@@ -37,25 +37,26 @@ const (
 	exitPartly       = 9 // some recipients failed
 )
 
-// program is one invocation: what it was given, and the flags that several
+// program is one invocation: its arguments and surroundings, and the flags that several
 // commands share.
 type program struct {
 	args    []string
 	stdin   io.Reader
 	stdout  io.Writer
-	out     *output // what stdout writes to
+	out     *output // the writer behind stdout
 	stderr  io.Writer
 	environ []string            // NAME=value, as the process got it
 	getenv  func(string) string // of environ; "" when unset
 	home    string              // the user's home directory, "" when unknown
 	now     func() time.Time
-	http    *http.Client // how gateways are reached; nil is the usual way
+	http    *http.Client // how gateways are reached; nil means the usual way
 	// unpinned is http without the pin of the identity's gateway.
 	unpinned *http.Client
 	goos     string // the operating system, as Go calls it
 	// executable returns where this program is.
 	executable func() (string, error)
-	// owner finds out whose the listener at the other end of a connection is; nil is the usual way.
+	// owner returns the user who owns the listener at the other end of a connection;
+	// nil means the usual way.
 	owner func(net.Conn) (int, error)
 	// session returns the name of the terminal's session, "" for none.
 	session func() string
@@ -69,13 +70,13 @@ type program struct {
 	directory  string        // --data-dir of an operator's command
 	pin        string        // --pin of setup: the gateway's
 	runsAs     string        // --gateway-user of setup, else the known user of the gateway on this machine
-	meets      bool          // any user who runs it is believed this once, see meeting
+	meets      bool          // any user who runs the gateway is trusted this once, see meeting
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
-	ifLost   string // the hint when the result cannot be written; "" is the usual one
+	ifLost   string // the hint when the result cannot be written; "" means the usual one
 	keyOfEnv bool   // the agent's key is the one in AMTP_API_KEY
-	silent   bool   // what a project chooses is not announced
+	silent   bool   // the choice of a project is not announced
 	name     string // the agent that runs the command, once that is known
 	command  string // the command that ran, as "amtp send"
 }
@@ -111,9 +112,9 @@ func lookup(environ []string, name string) string {
 	return ""
 }
 
-// setting returns a variable as it was meant: a secret store, or a file of variables,
-// leaves a line end or quotation marks around it. The name of a directory may have
-// anything.
+// setting returns a variable without the line end or quotation marks that a secret
+// store, or a file of variables, leaves around it. The name of a directory may contain
+// any character.
 func setting(environ []string, name string) string {
 	if !strings.HasPrefix(name, "AMTP_") || strings.HasSuffix(name, "_DIR") {
 		return lookup(environ, name)
@@ -198,7 +199,7 @@ func (p *program) rootCommand() *cobra.Command {
 		}
 	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
+		p.json = p.json || slices.Contains(p.args, "--json") // it may come after the mistake
 		return p.badFlag(cmd, err)
 	})
 	root.PersistentFlags().BoolVar(&p.json, "json", false, `print JSON; errors too, as {"ok":false,"error":{…}}`)

@@ -71,8 +71,8 @@ func (p *program) completionCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// completions says which words may follow a command, or a flag of the name. Where it says
-// nothing, nothing is offered.
+// completions sets the words that may follow a command, or a flag of the name. For
+// anything else nothing is offered.
 func (p *program) completions(root *cobra.Command) {
 	none := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveNoFileComp)
 	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
@@ -180,7 +180,7 @@ func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-// profiles are the names in the config file.
+// profiles returns the names in the config file.
 func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	p.silent = true
 	id, err := p.identity()
@@ -198,8 +198,8 @@ func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion
 // patience is how long a user who pressed Tab waits for a gateway.
 const patience = time.Second
 
-// offer completes with what the gateway says. Strangers choose these names and ids, so only
-// those of a harmless form get to the terminal.
+// offer completes with words from the gateway. Strangers choose these names and ids, so
+// only those of a harmless form get to the terminal.
 func (p *program) offer(ask func(context.Context, *profile.Identity) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		p.silent = true
@@ -217,7 +217,7 @@ func (p *program) offer(ask func(context.Context, *profile.Identity) []cobra.Com
 	}
 }
 
-// addresses are those of the gateway's agents.
+// addresses returns those of the gateway's agents.
 func (p *program) addresses(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	for _, a := range p.agents(ctx, id) {
 		list = append(list, a.String())
@@ -225,7 +225,7 @@ func (p *program) addresses(ctx context.Context, id *profile.Identity) (list []c
 	return list
 }
 
-// names are those of the gateway's agents.
+// names returns those of the gateway's agents.
 func (p *program) names(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	for _, a := range p.agents(ctx, id) {
 		list = append(list, a.Local())
@@ -246,7 +246,7 @@ func (p *program) agents(ctx context.Context, id *profile.Identity) (list []amtp
 	return list
 }
 
-// received are the ids in the inbox, each with its sender.
+// received returns the ids in the inbox, each with its sender.
 func (p *program) received(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	if id.Key == "" {
 		return nil
@@ -265,7 +265,7 @@ func (p *program) received(ctx context.Context, id *profile.Identity) (list []co
 	return list
 }
 
-// sentIDs are the ids of the messages that were sent, each with its recipients.
+// sentIDs returns the ids of the messages that were sent, each with its recipients.
 func (p *program) sentIDs(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	if id.Key == "" {
 		return nil
@@ -284,8 +284,8 @@ func (p *program) sentIDs(ctx context.Context, id *profile.Identity) (list []cob
 	return list
 }
 
-// harmless is an id with the address that it is about; none when the id is not
-// of the form of one.
+// harmless returns an id with the address of its sender or recipient, and nothing if
+// the id does not have the form of one.
 func harmless(id amtp.MessageID, about amtp.Address) []cobra.Completion {
 	if _, err := amtp.ParseMessageID(string(id)); err != nil {
 		return nil

@@ -121,7 +121,7 @@ func (p *program) loadConfig(flags *config.FlagValues) (config.Config, error) {
 	return cfg, badConfig(err)
 }
 
-// badConfig makes an error of config.Load one that names every problem in one
+// badConfig turns an error of config.Load into one that names every problem in one
 // line. Another error, or none, stays as it is.
 func badConfig(err error) error {
 	var found *config.Error

@@ -105,8 +105,8 @@ func (p *program) namedContent(id *profile.Identity, f *contentFlags) (json.RawM
 	return json.RawMessage(strings.TrimSpace(value)), nil
 }
 
-// isEmpty reports whether a payload says nothing: none, JSON's null, or a blank
-// text. Other JSON says something, if only that there is nothing in it.
+// isEmpty reports whether a payload has no content: none, JSON's null, or a blank text.
+// Other JSON is content, even an empty object.
 func isEmpty(payload json.RawMessage) bool {
 	if len(payload) == 0 || string(payload) == "null" {
 		return true
@@ -132,7 +132,7 @@ func jsonFault(doc string) string {
 	return fmt.Sprintf("line %d, column %d: %s", line, column, fault.Error())
 }
 
-// readContent reads the file that a flag names, or stdin. It never reads what is
+// readContent reads the file that a flag names, or stdin. It never reads files that are
 // private to this program.
 func (p *program) readContent(id *profile.Identity, flag, name string) (string, error) {
 	from := p.stdin
@@ -169,9 +169,9 @@ func (p *program) readContent(id *profile.Identity, flag, name string) (string, 
 	return string(plaintext.Content(b)), nil
 }
 
-// private reports whether an open file is this program's own: a config file with
-// keys, or a file of a data directory. It goes by the file and not by its name,
-// which may be another one: a link, or a descriptor that a shell opened.
+// private reports whether an open file is this program's own: a config file with keys,
+// or a file of a data directory. It compares the file and not its name, which may be a
+// link, or a descriptor that a shell opened.
 func (p *program) private(id *profile.Identity, file *os.File, info os.FileInfo) bool {
 	dir, _ := p.dataDir("")
 	own := slices.ContainsFunc([]string{id.Path, profile.UsualFile(p.home)}, func(name string) bool {
@@ -181,7 +181,7 @@ func (p *program) private(id *profile.Identity, file *os.File, info os.FileInfo)
 	return own || datadir.Holds(dir, info) || datadir.Foreign(file.Name()) != nil
 }
 
-// notForOthers refuses to send something of the user's.
+// notForOthers refuses to send private data of the user.
 func notForOthers(format string, args ...any) *failure {
 	return &failure{exit: exitRefused, code: codePrivate, message: fmt.Sprintf(format, args...)}
 }
@@ -202,9 +202,9 @@ func (p *program) keepsSecrets(id *profile.Identity, m *amtp.Message) error {
 	return nil
 }
 
-// asRead is a JSON document and, line by line, every text in it as its reader gets it: JSON
-// can write one character in several ways. A document that is no JSON is returned
-// unchanged.
+// asRead returns a JSON document and, line by line, every text in it as its reader gets
+// it, because JSON can write one character in several ways. A document that is no JSON
+// is returned unchanged.
 func asRead(doc []byte) string {
 	b := new(strings.Builder)
 	b.Write(doc)
@@ -220,11 +220,12 @@ func asRead(doc []byte) string {
 	}
 }
 
-// configKey finds the key of an agent in the text of a config file, also where that
-// is a string of JSON.
+// configKey finds the key of an agent in the text of a config file, also if that text
+// is a JSON string.
 var configKey = regexp.MustCompile(`\bapiKey\\?"\s*:\s*\\?"amtp_[A-Za-z0-9_-]{16}`)
 
-// shortestSecret is the length from which a key is never written by chance, bytes.
+// shortestSecret is the length from which a key does not occur in a text by chance, in
+// bytes.
 const shortestSecret = 16
 
 // secrets are the keys that this user has, each with its name.

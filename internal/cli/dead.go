@@ -108,7 +108,7 @@ func (p *program) deadListCommand() *cobra.Command {
 	return cmd
 }
 
-// deadPages asks for as much of the list as is wanted.
+// deadPages asks for as many dead letters as the user wants.
 func deadPages(ctx context.Context, c *admin.Client, q admin.DeadLetterQuery,
 	l *listing) (all admin.DeadLetterList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
@@ -180,7 +180,7 @@ func (p *program) printDeadLetter(l admin.DeadLetter) {
 	line("Received:", p.timeText(l.ReceivedAt.Time))
 	line("Size:", plaintext.Size(int64(l.Size)))
 	line("Redriven:", render.Plural(l.Redrives, "time"))
-	// What the sender wrote is shown as "amtp read" shows it.
+	// The sender's content is shown as "amtp read" shows it.
 	var m amtp.Received
 	if err := json.Unmarshal(l.OriginalMessage, &m); err != nil {
 		m = amtp.Received{Payload: l.OriginalMessage}

@@ -41,7 +41,7 @@ func (p *program) demoCommand() *cobra.Command {
 	}
 }
 
-// demo runs the play on gateways of its own, and removes them.
+// demo runs the play on new gateways, and removes them.
 func (p *program) demo(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "amtp-demo-")
 	if err != nil {
@@ -56,7 +56,7 @@ func (p *program) demo(ctx context.Context) (err error) {
 	return p.perform(ctx, &play{program: p, net: net, dir: dir, steps: []step{}})
 }
 
-// play is the demo while it runs. After a step that failed no other is made.
+// play is the demo while it runs. After a step that failed there is no further step.
 type play struct {
 	*program
 	net   *demoNet

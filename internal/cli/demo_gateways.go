@@ -39,7 +39,7 @@ type demoGateway struct {
 	domain  string
 	dir     string // its data
 	url     string // the same after a restart
-	peers   string // what it knows of the other, as AMTP_PEERS
+	peers   string // the records of the other gateway's domain, as AMTP_PEERS
 	running *app.App
 	stop    context.CancelFunc
 	ended   chan error

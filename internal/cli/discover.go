@@ -72,7 +72,7 @@ func (p *program) discoverCommand() *cobra.Command {
 	return cmd
 }
 
-// discoverPages asks for as much of the list as is wanted.
+// discoverPages asks for as many agents as the user wants.
 func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q amtp.AgentQuery,
 	l *listing) (all amtp.AgentList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
@@ -109,7 +109,7 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 	}
 }
 
-// shownOf says how many of how many are shown.
+// shownOf says how many entries of how many are shown.
 func shownOf(shown, of int, capped, more bool, what string) string {
 	if !more || of <= shown {
 		return render.Plural(shown, what)
@@ -117,8 +117,8 @@ func shownOf(shown, of int, capped, more bool, what string) string {
 	return strconv.Itoa(shown) + " of " + render.Counted(of, capped, what)
 }
 
-// printAbout writes what an agent says of itself, to help a user choose: each statement on
-// a line of its own, no longer than the terminal is wide.
+// printAbout writes the texts in which an agent describes itself, to help a user
+// choose. Each is on a separate line, no longer than the terminal is wide.
 func (p *program) printAbout(a amtp.Agent) {
 	const indent = 6
 	line := func(text string) {

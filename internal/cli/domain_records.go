@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// recordTTL is for how long DNS servers are to keep a record, seconds.
+// recordTTL is how long DNS servers may cache a record, in seconds.
 const recordTTL = 300
 
 // txtRecord is a TXT record in the forms in which it is published.
@@ -17,7 +17,7 @@ type txtRecord struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
 	TTL     int      `json:"ttl"`
-	Value   string   `json:"value"`   // in one piece, as web forms take it
+	Value   string   `json:"value"`   // in one piece, as web forms accept it
 	Strings []string `json:"strings"` // of at most 255 bytes, as DNS has them
 	Zone    string   `json:"zone"`    // a line of a zone file
 }

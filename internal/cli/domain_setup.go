@@ -88,14 +88,14 @@ func (p *program) domainSetupCommand() *cobra.Command {
 	return cmd
 }
 
-// domainSetup is one setup. It makes its plan first and writes last, so that a setup which
-// is refused has changed nothing.
+// domainSetup is one setup. It makes its plan first and writes last, so that a refused
+// setup has changed nothing.
 type domainSetup struct {
 	*program
 	domain  amtp.Domain
 	rename  bool
-	before  config.Config // what the gateway would use without this command
-	cfg     config.Config // what it will use
+	before  config.Config // the gateway's configuration without this command
+	cfg     config.Config // the configuration with it
 	file    string        // the configuration file
 	content []byte        // its new content
 	changed []string      // the keys that change
@@ -154,8 +154,8 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	return nil
 }
 
-// joinDomains lists the domains that the gateway gave up, with one more, without the
-// one that it gets.
+// joinDomains lists the domains that the gateway gave up and one more, without its new
+// domain.
 func joinDomains(former []amtp.Domain, one, but amtp.Domain) string {
 	var list []string
 	for _, d := range append(slices.Clone(former), one) {
@@ -166,8 +166,8 @@ func joinDomains(former []amtp.Domain, one, but amtp.Domain) string {
 	return strings.Join(list, ",")
 }
 
-// losesLocal reports whether the gateway would not be any more where programs of
-// this machine know it, in plain HTTP.
+// losesLocal reports whether programs of this machine would no longer find the gateway
+// at the address that they know, in plain HTTP.
 func (s *domainSetup) losesLocal() bool {
 	_, before, err := net.SplitHostPort(s.before.Server.Address)
 	_, now, err2 := net.SplitHostPort(s.cfg.Server.Address)
@@ -228,7 +228,7 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// stale reports whether a gateway runs that does not know of the file as it is.
+// stale reports whether a gateway runs with an older content of the file.
 func (s *domainSetup) stale() bool {
 	if !s.runs || len(s.changed) > 0 || s.done.Serves != s.domain {
 		return s.runs

@@ -19,7 +19,7 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// failure is an error and what the user is told about it.
+// failure is an error with the text for the user.
 type failure struct {
 	exit       int
 	code       amtp.Code
@@ -34,7 +34,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.message }
 
-// told is a failure that the result on stdout reports already.
+// told is a failure that the result on stdout already reports.
 func told(exit int) *failure { return &failure{exit: exit, quiet: true} }
 
 // Codes of failures that no gateway reported; they appear in JSON output only.
@@ -117,7 +117,7 @@ func (p *program) report(err error) int {
 	return f.exit
 }
 
-// unsaid returns the details that tell a person more than the message does. Yes and no,
+// unsaid returns the details that tell a person more than the message does. Booleans,
 // and the path of the request, are for programs.
 func (f *failure) unsaid() map[string]any {
 	more := maps.Clone(f.details)
@@ -170,7 +170,7 @@ func (p *program) printFailure(f *failure) {
 	}
 }
 
-// explain finds out what any error means to the user.
+// explain turns any error into its meaning for the user.
 func (p *program) explain(err error) *failure {
 	var f *failure
 	var mine *profile.Error
@@ -244,7 +244,8 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 	return f
 }
 
-// nameForHint is the agent that runs the command, a placeholder when that is not known.
+// nameForHint is the agent that runs the command, or a placeholder when that is not
+// known.
 func (p *program) nameForHint() string {
 	if p.name != "" {
 		return p.name
@@ -252,8 +253,8 @@ func (p *program) nameForHint() string {
 	return "<agent-name>"
 }
 
-// exitFor is the exit code for what a gateway answered, or for what the client
-// refused to ask.
+// exitFor is the exit code for a gateway's answer, or for a request that the client
+// refused to send.
 func exitFor(e *amtp.Error) int {
 	switch e.Code {
 	case amtp.CodeSchemaValidation, amtp.CodeMessageTooLarge, amtp.CodeRateLimitExceeded,

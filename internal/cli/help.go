@@ -35,7 +35,7 @@ commands, or of one, as data.`,
 	}
 }
 
-// exitMeanings says what each exit code stands for.
+// exitMeanings says what each exit code means.
 var exitMeanings = []string{
 	exitDone:         "done",
 	exitInternal:     "a fault here or in the gateway",

@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// given is what this command was told about the identity to act with.
+// given returns this command's input about the identity to act with.
 func (p *program) given() profile.Given {
 	g := profile.Given{Getenv: p.getenv, Home: p.home, File: p.configFile, Profile: p.profile, Gateway: p.gateway,
 		Pin: p.pin}
@@ -35,7 +35,7 @@ func (p *program) identity() (*profile.Identity, error) {
 	return id, nil
 }
 
-// again returns the flags that a suggested command must repeat of this one, to be about the
+// again returns the flags that a suggested command must repeat, so that it concerns the
 // same agent at the same gateway.
 func (p *program) again() (flags string) {
 	for _, f := range []struct{ name, value string }{{"profile", p.profile}, {"config", p.configFile},

@@ -101,8 +101,8 @@ func (p *program) inbox(ctx context.Context, id *profile.Identity, q amtp.InboxQ
 	return err
 }
 
-// inboxPages asks for as much of the inbox as is wanted. Only for the first message
-// is waited.
+// inboxPages asks for as much of the inbox as the user wants. It waits only for the
+// first message.
 func (p *program) inboxPages(ctx context.Context, c *amtp.Client, self amtp.Address, q amtp.InboxQuery,
 	l *listing) (all amtp.InboxPage, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
@@ -127,7 +127,7 @@ func (p *program) inboxPages(ctx context.Context, c *amtp.Client, self amtp.Addr
 	return all, err
 }
 
-// waitForInbox asks until something is there or --wait is over.
+// waitForInbox asks until a message is there or --wait has passed.
 func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Address,
 	q amtp.InboxQuery) (amtp.InboxPage, error) {
 	began := p.now()
@@ -156,14 +156,14 @@ func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Ad
 			q.After = page.NextCursor
 			continue
 		}
-		// A gateway that does not hold the request is not asked without a pause.
+		// If a gateway does not hold the request, the next one follows after a pause.
 		if err := pause(ctx, min(asked.Add(time.Second).Sub(p.now()), until.Sub(p.now()))); err != nil {
 			return page, err
 		}
 	}
 }
 
-// goneTime is for how long a gateway that never answered is asked.
+// goneTime is how long a gateway that never answered is asked.
 const goneTime = 3 * time.Second
 
 // away reports whether a gateway did not answer, or said that it may do so later: it may be
@@ -271,8 +271,8 @@ func (p *program) previewText(m *amtp.InboxMessage, number, indent int) string {
 	return text + rest
 }
 
-// timeAndAge is when a message was written, as its sender says, and how long ago it
-// came.
+// timeAndAge returns when a message was written, as its sender says, and how long ago
+// it arrived.
 func (p *program) timeAndAge(written, received amtp.Time) string {
 	text := p.timeText(written.Time)
 	if received.IsZero() {
@@ -284,7 +284,7 @@ func (p *program) timeAndAge(written, received amtp.Time) string {
 	return text + " (" + p.age(received) + " ago)"
 }
 
-// trust is trustLine in a colour.
+// trust returns trustLine in a colour.
 func (p *program) trust(m amtp.Received) string {
 	colour := yellow
 	if proven(m.Trust) {
@@ -293,7 +293,7 @@ func (p *program) trust(m amtp.Received) string {
 	return p.paint(p.stdout, colour, render.Trust(m))
 }
 
-// printInboxJSON prints the messages as the gateway gave them.
+// printInboxJSON prints the messages as the gateway sent them.
 func (p *program) printInboxJSON(page amtp.InboxPage) error {
 	raw := make([]json.RawMessage, len(page.Messages))
 	for i := range page.Messages {

@@ -99,8 +99,8 @@ func mayCarry(at string) bool {
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && loopback.IsURL(at))
 }
 
-// inviteURL is where the gateway is for somebody else: where it is for us, if that
-// is no loopback address; else where it says that it is.
+// inviteURL returns the URL of the gateway for another machine. It is our own URL, if
+// that is no loopback address, else the one that the gateway names.
 func inviteURL(ours, said string) string {
 	if !loopback.IsURL(ours) {
 		return ours

@@ -60,7 +60,7 @@ func (p *program) keysGenerateCommand() *cobra.Command {
 	return cmd
 }
 
-// rsaSizes are the RSA keys that a gateway makes, in bits.
+// rsaSizes are the sizes of RSA keys that a gateway makes, in bits.
 var rsaSizes = []string{"2048", "3072", "4096"}
 
 const keysImportHelp = `Give the gateway a private key that was made elsewhere, under the selector of its
@@ -112,7 +112,7 @@ func (p *program) keysImportCommand() *cobra.Command {
 	return cmd
 }
 
-// maxKeyFile bounds what is read as a key, bytes.
+// maxKeyFile bounds a file that is read as a key, in bytes.
 const maxKeyFile = 64 << 10
 
 // keyFile reads a private key. It refuses a file that is no key before any of it leaves

@@ -52,7 +52,7 @@ func (p *program) limitsCommand() *cobra.Command {
 	return cmd
 }
 
-// printRates prints what may be used.
+// printRates prints the limits.
 func (p *program) printRates(r admin.LimitReport) {
 	rows := [][]string{{"WHO", "BY", "MESSAGES AT ONCE", "A MINUTE", "BYTES AT ONCE", "A MINUTE", "REFUSED"}}
 	for _, l := range r.Limits {

@@ -21,12 +21,12 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// Lists of messages number what they show. "amtp read 1" means the first message of the
-// last list that this profile showed at this terminal; without a terminal, the last list
-// that it showed at none. A file of the user's remembers the list. It holds ids and nothing
-// else of the messages.
+// Lists of messages number their entries. "amtp read 1" means the first message of the
+// last list that this profile showed at this terminal. Without a terminal it means the
+// last list that was shown without one. A file of the user's remembers the list. It
+// holds only ids of messages.
 
-// Lists whose numbers count.
+// The lists whose numbers can be used.
 const (
 	fromInbox = "inbox"
 	fromSent  = "sent"
@@ -40,7 +40,7 @@ type shownList struct {
 	From int              `json:"from"` // the number of the first
 }
 
-// listTime is how long the numbers of a list count.
+// listTime is how long the numbers of a list are valid.
 const listTime = 24 * time.Hour
 
 // terminal is a name of the terminal at which the command runs, "" for none. Each
@@ -74,7 +74,7 @@ func (p *program) listFile(id *profile.Identity) string {
 	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
 }
 
-// remember notes which messages were shown under which numbers. Where that cannot be
+// remember stores which messages were shown under which numbers. If that cannot be
 // written, numbers are not known afterwards, and nothing else is lost.
 func (p *program) remember(id *profile.Identity, list shownList) {
 	name := p.listFile(id)
@@ -90,7 +90,7 @@ func (p *program) remember(id *profile.Identity, list shownList) {
 	_ = managedfile.Replace(managedfile.Target(name), append(b, '\n'))
 }
 
-// dropLists removes the lists of terminals whose numbers do not count any more.
+// dropLists removes the lists of terminals whose numbers are no longer valid.
 func (p *program) dropLists(dir string) {
 	files, err := filepath.Glob(filepath.Join(dir, "list-*.json"))
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *program) dropLists(dir string) {
 	}
 }
 
-// lastList is the list that was shown last.
+// lastList returns the list that was shown last.
 func (p *program) lastList(id *profile.Identity) (last shownList, known bool) {
 	b, err := os.ReadFile(p.listFile(id))
 	if err != nil || json.Unmarshal(b, &last) != nil {
@@ -113,8 +113,8 @@ func (p *program) lastList(id *profile.Identity) (last shownList, known bool) {
 	return last, age > -time.Minute && age < listTime
 }
 
-// numbered returns the message with a number in the last list; arg itself when that is
-// no number of a list. With --json an argument is always an id.
+// numbered returns the message with a number in the last list, or arg itself when that
+// is no number of a list. With --json an argument is always an id.
 func (p *program) numbered(id *profile.Identity, arg, of string) (amtp.MessageID, error) {
 	n, err := strconv.Atoi(arg)
 	if p.json || err != nil || n < 1 || len(arg) > 4 || arg[0] == '0' {
@@ -151,7 +151,8 @@ func (p *program) numbered(id *profile.Identity, arg, of string) (amtp.MessageID
 	return "", f
 }
 
-// shortest is how many characters of an id name its message, if no other has them.
+// shortest is how many characters of an id name its message, if no other message has
+// them.
 const shortest = 4
 
 // withMessage calls with the message that an argument names: by its number in the last list,
@@ -221,11 +222,11 @@ func (p *program) completed(ctx context.Context, id *profile.Identity, part, of 
 	return "", f
 }
 
-// mostLooked is at how many messages a short id is looked for.
+// mostLooked is how many messages a short id is compared with.
 const mostLooked = 2000
 
-// lookEverywhere shows look the ids in the inbox and of the messages that were sent, up to
-// mostLooked of each.
+// lookEverywhere gives look the ids in the inbox and of the messages that were sent, up
+// to mostLooked of each.
 func (p *program) lookEverywhere(
 	ctx context.Context,
 	id *profile.Identity,
@@ -265,7 +266,7 @@ func (p *program) lookEverywhere(
 	return nil
 }
 
-// someIDs lists ids, of many the first.
+// someIDs lists ids; of many only the first.
 func someIDs(list []amtp.MessageID) string {
 	var words []string
 	for i, m := range list {

@@ -116,10 +116,10 @@ func (p *program) progress() func(operate.Progress) {
 	}
 }
 
-// checkLink refuses a database on another machine that would not prove which it is.
+// checkLink refuses a database on another machine that would not prove its identity.
 func (p *program) checkLink(url config.DSN) error {
 	cfg := config.Config{Database: config.Database{URL: url}}
-	cfg.Database.Unverified, _ = strconv.ParseBool(p.getenv("AMTP_DATABASE_UNVERIFIED")) // anything else is no
+	cfg.Database.Unverified, _ = strconv.ParseBool(p.getenv("AMTP_DATABASE_UNVERIFIED")) // any other text means false
 	if err := operate.CheckLink(cfg); err != nil {
 		return usageErrorf("%s", render.Sentence(err))
 	}

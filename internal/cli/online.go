@@ -53,13 +53,13 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *p
 	return cmd
 }
 
-// client speaks to the gateway as the agent.
+// client returns a client for the gateway with the agent's key.
 func (p *program) client(id *profile.Identity) *amtp.Client {
 	return &amtp.Client{URL: id.Gateway, Key: id.Key, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 }
 
-// admin speaks to the gateway as its administrator, if there is a key for that: the key
-// that was given or, for a gateway on this machine, the key in its data directory.
+// admin returns a client with the admin key, if there is one: the key that was given
+// or, for a gateway on this machine, the key in its data directory.
 func (p *program) admin(id *profile.Identity) (c *admin.Client, ok bool) {
 	c = &admin.Client{Client: amtp.Client{URL: id.Gateway, AdminKey: id.AdminKey, HTTP: p.reach(id.Gateway),
 		UserAgent: userAgent()}}
@@ -79,8 +79,9 @@ func (p *program) admin(id *profile.Identity) (c *admin.Client, ok bool) {
 	return c, false
 }
 
-// reach is how a gateway is called. No authority vouches for 127.0.0.1: the
-// gateway of the data directory wrote there by which certificate it can be known.
+// reach returns the HTTP client for a gateway. No authority vouches for 127.0.0.1, so
+// the gateway of the data directory recorded there the certificate by which it is
+// known.
 func (p *program) reach(base string) *http.Client {
 	dir, err := p.dataDir("")
 	if err != nil {
@@ -128,8 +129,8 @@ func sameMachine(base string) []string {
 
 func userAgent() string { return "AMTP/" + amtp.Version + " (amtp/" + version() + ")" }
 
-// self returns the user's own address. When only a key was given, the gateway
-// knows whose it is.
+// self returns the user's own address. If only a key was given, the gateway knows whose
+// key it is.
 func (p *program) self(ctx context.Context, id *profile.Identity) (amtp.Address, error) {
 	if id.Address == "" {
 		who, err := p.client(id).WhoAmI(ctx)

@@ -24,16 +24,16 @@ func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c
 	}))
 }
 
-// operates adds the flag that says which gateway of this machine is meant.
+// operates adds the flag that names the gateway of this machine.
 func (p *program) operates(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&p.directory, "data-dir", "",
 		"data `DIR` of the gateway that is meant, which runs on this machine (default: AMTP_DATA_DIR, else the user's data directory)")
 	return cmd
 }
 
-// operator speaks to a gateway as its administrator. It is the gateway of --data-dir; else
-// the one in use, if there is an admin key for it; else the one that runs from the user's
-// data directory, at any address, unless another was named.
+// operator returns a client of the gateway's operator. It calls the gateway of
+// --data-dir; else the one in use, if there is an admin key for it; else the one that
+// runs from the user's data directory, at any address, unless another was named.
 func (p *program) operator(id *profile.Identity) (*admin.Client, error) {
 	if p.directory != "" {
 		if p.gateway != "" {
@@ -69,8 +69,8 @@ func (p *program) operator(id *profile.Identity) (*admin.Client, error) {
 	return nil, needAdmin()
 }
 
-// useHere makes the command about a gateway on this machine. The profile's keys and pin are
-// not used then: they are for the profile's gateway.
+// useHere points the command at a gateway on this machine. The profile's keys and pin
+// are not used then, because they are for the profile's gateway.
 func (p *program) useHere(id *profile.Identity, here string) {
 	if profile.SameGateway(id.Gateway, here) {
 		return
@@ -82,8 +82,8 @@ func (p *program) useHere(id *profile.Identity, here string) {
 	}
 }
 
-// runningHere is the URL of the gateway that runs from the data directory, "" when none
-// does.
+// runningHere returns the URL of the gateway that runs from the data directory, "" if
+// none runs.
 func (p *program) runningHere() string {
 	dir, err := p.dataDir("")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // output is the writer of a command's result. It knows whether all of the result was
-// written: after a write that failed it writes nothing more.
+// written. After a failed write it writes nothing more.
 type output struct {
 	w    io.Writer
 	lost error // of the first write that failed
@@ -28,7 +28,8 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// codeNotShown is a result that could not be written, as to a full disk.
+// codeNotShown is the code for a result that could not be written, for example to a
+// full disk.
 const codeNotShown amtp.Code = "OUTPUT_FAILED"
 
 // shown returns the failure of a result that could not be written in full, nil when all
@@ -78,7 +79,7 @@ func (p *program) sayf(format string, args ...any) {
 // printTable writes rows with their columns below one another, cleaned, the first as
 // their heads.
 func (p *program) printTable(rows [][]string) {
-	_ = render.Table(p.stdout, rows) // what is lost there is known to the output
+	_ = render.Table(p.stdout, rows) // output records a failed write
 }
 
 // labelled writes lines of a label and a value, cleaned, and nothing for an empty value.
@@ -89,7 +90,7 @@ func (p *program) labelled(width int) func(label, value string) {
 // printJSON writes v as one line of JSON in which no character is invisible.
 func (p *program) printJSON(v any) error { return render.JSON(p.stdout, v) }
 
-// timeText writes a time as the user's locale has it, in the user's zone.
+// timeText writes a time in the form of the user's locale, in the user's zone.
 func (p *program) timeText(t time.Time) string {
 	if t.IsZero() {
 		return ""

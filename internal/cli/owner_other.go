@@ -2,5 +2,5 @@
 
 package cli
 
-// foreignOwner knows of no owners on this system.
+// foreignOwner finds no owners on this system.
 func foreignOwner(string) string { return "" }

@@ -14,7 +14,7 @@ import (
 func foreignOwner(dir string) string {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return "" // making it says what is wrong
+		return "" // an error of making it says what is wrong
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) == os.Geteuid() {
@@ -24,5 +24,5 @@ func foreignOwner(dir string) string {
 	if u, err := osuser.LookupId(id); err == nil {
 		return u.Username
 	}
-	return `\#` + id // as sudo takes it
+	return `\#` + id // the form that sudo accepts
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// pageSize is how much a gateway shows at once at the most.
+// pageSize is the most entries that a gateway shows at once.
 const pageSize = 1000
 
-// emptyPages is after how many empty pages in a row a list ends: the gateway looks at
-// thousands of rows for each, and another domain's list may never end.
+// emptyPages is how many empty pages in a row end a list. The gateway examines
+// thousands of rows for each page, and another domain's list may never end.
 const emptyPages = 25
 
-// listing is how much of a list is wanted.
+// listing says how much of a list the user wants.
 type listing struct {
 	limit  int
 	all    bool
 	cursor string
-	cmd    *cobra.Command // the one that was typed
+	cmd    *cobra.Command // the command that was typed
 }
 
-// flags adds the flags of a list. after says that the cursor has its older name too.
+// flags adds the flags of a list. after says that the cursor also has its older name.
 func (l *listing) flags(cmd *cobra.Command, limit int, what string, after bool) {
 	flags := cmd.Flags()
 	flags.IntVar(&l.limit, "limit", limit, "at most `N` "+what)
@@ -50,7 +50,8 @@ func (l *listing) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// goesOn is the command that shows the next page: as it was typed, from the cursor on.
+// goesOn is the command that shows the next page: the typed command, from the cursor
+// on.
 func (l *listing) goesOn(cursor string) string { return l.goesOnFrom("cursor", cursor) }
 
 // goesOnFrom is goesOn with the flag that says where.
@@ -71,7 +72,7 @@ func (l *listing) goesOnFrom(flag, value string) string {
 	return strings.TrimSpace(strings.Join(words, " ") + " --" + flag + " " + render.ShellWord(render.Clean(value)))
 }
 
-// joined returns a list with what another page has. An empty list stays one.
+// joined returns a list with the entries of another page. An empty list stays one.
 func joined[T any](have, more []T) []T {
 	if have == nil {
 		return more
@@ -79,15 +80,15 @@ func joined[T any](have, more []T) []T {
 	return append(have, more...)
 }
 
-// page is what one page of a list says.
+// page describes one page of a list.
 type page struct {
 	count int
 	more  bool
 	next  string
 }
 
-// each asks for pages until as many are shown as are wanted. ask gets how many may
-// be on its page and where it begins.
+// each asks for pages until the wanted number is shown. ask gets the largest number of
+// entries for its page and the cursor where it begins.
 func (l *listing) each(ask func(limit int, cursor string) (page, error)) error {
 	cursor, empty := l.cursor, 0
 	for rest := l.limit; ; {

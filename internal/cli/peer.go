@@ -95,7 +95,7 @@ same. When something else answers than what is meant it is refused with exit cod
 	return cmd
 }
 
-// printPeerReport prints what a check found and returns the verdict.
+// printPeerReport prints the result of a check and returns the verdict.
 func (p *program) printPeerReport(r admin.PeerReport, verdict error) error {
 	if p.json {
 		if err := p.printJSON(r); err != nil {

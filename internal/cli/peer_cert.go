@@ -48,7 +48,7 @@ replaced: a new key would be another pin, which every peer would have to be told
 	return cmd
 }
 
-// ownNames are what a machine calls itself.
+// ownNames are the names of a machine for itself.
 var ownNames = []string{"localhost", "127.0.0.1", "::1"}
 
 func (p *program) makeCert(dir string, hosts []string) error {

@@ -34,7 +34,7 @@ func (p *program) profileDenyCommand() *cobra.Command {
 	}
 }
 
-// judgeProject remembers whether the file of a project counts.
+// judgeProject stores whether the file of a project may choose a profile.
 func (p *program) judgeProject(args []string, allow bool) error {
 	dir, err := filepath.Abs(append(args, ".")[0])
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// endpoint is where an agent has its messages pushed, as flags.
+// endpoint is the place to which an agent has its messages pushed, as flags.
 type endpoint struct {
 	target  string
 	headers []string // NAME=VALUE
@@ -32,8 +32,8 @@ func (f *endpoint) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.from, "push-header-file", "", "`FILE` with such headers, NAME=VALUE on each line; - is stdin")
 }
 
-// update adds what the given flags ask for to an update, and reports whether they ask for
-// anything.
+// update adds the values of the given flags to an update, and reports whether there are
+// any.
 func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (changed bool, err error) {
 	if given("push") {
 		mode := "push"
@@ -91,7 +91,7 @@ func (f *endpoint) lines() ([]string, error) {
 	return lines, nil
 }
 
-// maxSecret is more than any secret has that is read from stdin, bytes.
+// maxSecret is larger than any secret that is read from stdin, in bytes.
 const maxSecret = 64 << 10
 
 // secretArgument returns an argument that is secret, read from stdin where it is -.
@@ -109,7 +109,7 @@ func (p *program) secretArgument(given string) (string, error) {
 // renewSecret is the hint for a secret that was made and could not be shown.
 const renewSecret = `make room where the result goes; then "amtp agent push-secret" makes another secret`
 
-// printPushSecret shows a secret that was made, if one was.
+// printPushSecret shows a new secret, if there is one.
 func (p *program) printPushSecret(secret string) {
 	if secret != "" {
 		p.ifLost = renewSecret

@@ -81,7 +81,7 @@ func (p *program) queueListCommand() *cobra.Command {
 	return cmd
 }
 
-// jobPages asks for as much of the list as is wanted.
+// jobPages asks for as many jobs as the user wants.
 func jobPages(ctx context.Context, c *admin.Client, q admin.JobQuery, l *listing) (all admin.JobList, err error) {
 	shown := make(map[string]bool)
 	err = l.each(func(limit int, cursor string) (page, error) {
@@ -195,7 +195,7 @@ func (p *program) printJob(v admin.JobView) {
 	}
 }
 
-// errorLine is a code and the text that came with it.
+// errorLine is a code and its text.
 func errorLine(code amtp.Code, message string) string {
 	if message == "" {
 		return string(code)
@@ -234,7 +234,7 @@ func (p *program) queueCancelCommand() *cobra.Command {
 type jobsChanged struct {
 	Result string        `json:"result"`
 	Jobs   []admin.JobID `json:"jobs"`
-	Busy   []admin.JobID `json:"busy"` // being delivered: left alone
+	Busy   []admin.JobID `json:"busy"` // being delivered: not changed
 }
 
 // jobsCommand is a command that does something to each of some jobs.
@@ -351,10 +351,10 @@ func idsOf[ID ~int64](args []string) ([]ID, error) {
 	return list, nil
 }
 
-// age is how long ago something was, in its two largest units.
+// age is the time since t, in its two largest units.
 func (p *program) age(t amtp.Time) string { return render.Span(p.now().Sub(t.Time)) }
 
-// until is in how long something is.
+// until is the time until t.
 func (p *program) until(t amtp.Time) string {
 	if !t.After(p.now()) {
 		return "now"

@@ -98,8 +98,8 @@ func waitsFor(m amtp.StoredMessage, a amtp.Address) bool {
 	return false
 }
 
-// mostShown is how much of a content is shown without --full, bytes: some 16,000 tokens of
-// an assistant.
+// mostShown is how many bytes of a content are shown without --full: some 16,000 tokens
+// of an assistant.
 const mostShown = 64 << 10
 
 func (p *program) printMessage(m amtp.StoredMessage, full bool) {

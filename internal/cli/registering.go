@@ -9,9 +9,9 @@ import (
 	"github.com/amtp-go/amtp/internal/profile"
 )
 
-// gaveUp forgets the attempt when the gateway has refused it, or was not reached by the
-// first one, and returns the error. When no answer came, or an answer that says to come
-// again, the attempt stays.
+// gaveUp returns the error. It forgets the attempt when the gateway has refused it, or
+// when the first attempt did not reach the gateway. Without an answer, or with an
+// answer that says to come again, the attempt stays.
 func gaveUp(id *profile.Identity, attempt profile.Registering, err error) error {
 	var refused *amtp.Error
 	var told *failure

@@ -44,7 +44,7 @@ type restoring struct {
 	gateway string
 	force   bool
 	confirm bool
-	shared  bool // what is restored is a PostgreSQL, and was already
+	shared  bool // a PostgreSQL is restored, and already was by its own tools
 }
 
 func (p *program) restoreCommand() *cobra.Command {
@@ -115,7 +115,7 @@ func (p *program) restore(ctx context.Context, dir, file string, force bool) err
 	return nil
 }
 
-// restoreDatabase makes a PostgreSQL ready that was put back to an earlier moment.
+// restoreDatabase prepares a PostgreSQL that was restored to an earlier moment.
 func (p *program) restoreDatabase(ctx context.Context, dir string) error {
 	url := p.storeOf(dir).Database.URL
 	if url == "" {

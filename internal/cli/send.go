@@ -64,13 +64,13 @@ func (p *program) sendCommand() *cobra.Command {
 	return cmd
 }
 
-// recipientFlags are the flags that an answer does not have.
+// recipientFlags are the flags that a reply does not have.
 func (f *sendFlags) recipientFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.to, "to", nil, "`ADDRESS` of a recipient; may repeat")
 	cmd.Flags().StringVar(&f.inReplyTo, "in-reply-to", "", "`ID` of the message that this one answers")
 }
 
-// flags are those of an answer, too.
+// flags are the flags that a reply has too.
 func (f *sendFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.subject, "subject", "", "one `LINE` that says what it is about")
@@ -118,8 +118,8 @@ func (p *program) compose(id *profile.Identity, f *sendFlags) (m amtp.Message, e
 	return m, p.keepsSecrets(id, &m)
 }
 
-// answered is the message that --in-reply-to names. It has to be one that the sender
-// may see: a mistyped id would begin a thread that belongs to nothing.
+// answered returns the message that --in-reply-to names. It must be a message that the
+// sender may see: a mistyped id would begin an unrelated thread.
 func (p *program) answered(ctx context.Context, id *profile.Identity, which string) (amtp.MessageID, error) {
 	if which == "" {
 		return "", nil
@@ -128,7 +128,7 @@ func (p *program) answered(ctx context.Context, id *profile.Identity, which stri
 	if err != nil {
 		return "", usageErrorf("--in-reply-to: %v.", err)
 	}
-	if id.Key == "" { // without a key there is no inbox to look in
+	if id.Key == "" { // without a key there is no inbox
 		return messageID, nil
 	}
 	m, err := withMessage(ctx, p, id, which, "", func(messageID amtp.MessageID) (amtp.StoredMessage, error) {

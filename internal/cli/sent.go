@@ -89,7 +89,7 @@ func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQ
 			all.Total, all.TotalCapped = max(all.Total, all.Offset+len(all.Messages)), all.TotalCapped && all.HasMore
 		}
 		all.Limit = max(all.Limit, len(all.Messages))
-		q.Offset = 0 // the pages behind the first begin at a cursor
+		q.Offset = 0 // the pages after the first begin at a cursor
 		return page{len(next.Messages), next.HasMore, next.NextCursor}, nil
 	})
 	return all, err
@@ -98,7 +98,7 @@ func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQ
 func (p *program) printSentList(id *profile.Identity, list amtp.MessageList, l *listing) {
 	if len(list.Messages) == 0 {
 		p.printf("No messages.\n")
-		if list.NextCursor != "" { // nothing of what was looked at is wanted
+		if list.NextCursor != "" { // none of the examined messages is wanted
 			p.notef("There may be older ones: %s\n", l.goesOn(list.NextCursor))
 		}
 		return

@@ -131,7 +131,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	return nil
 }
 
-// otherDomain says how the gateway starts in the domain that it had.
+// otherDomain says how the gateway starts in its former domain.
 func otherDomain(e *operate.OtherDomainError) error {
 	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(e)}
 	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename",
@@ -139,7 +139,8 @@ func otherDomain(e *operate.OtherDomainError) error {
 	return f
 }
 
-// notStarted is a gateway that did not start, or that did not end as it should.
+// notStarted is the failure of a gateway that did not start, or that ended with an
+// error.
 func notStarted(err error) error {
 	f := &failure{exit: exitInternal, code: codeNotStarted, message: render.Sentence(err)}
 	if errors.Is(err, app.ErrAddressTaken) {
@@ -167,9 +168,8 @@ func outlivesItsLog() (stop func()) {
 	return func() { signal.Stop(broken) }
 }
 
-// reloads has the gateway look for a new certificate at each SIGHUP, where the
-// system has that, until it is stopped. Without TLS there is nothing to look for,
-// see endings.
+// reloads makes the gateway look for a new certificate at each SIGHUP, on systems that
+// have it, until it is stopped. Without TLS there is no certificate, see endings.
 func reloads(ctx context.Context, a *app.App) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -192,13 +192,13 @@ func reloads(ctx context.Context, a *app.App) (stop func()) {
 	}
 }
 
-// gcPercent lets the heap, a few megabytes of short-lived requests, grow further
-// than Go's default before it is collected: 5 µs less work for every message,
-// for some 15 MB more memory under load. GOGC overrides it.
+// gcPercent lets the heap, a few megabytes of short-lived requests, grow further than
+// Go's default before it is collected. That saves 5 µs of work for every message, for
+// some 15 MB more memory under load. GOGC overrides it.
 const gcPercent = 400
 
-// memoryLimit is where the heap is collected as often as it takes, bytes: under
-// a siege the process stays below 512 MiB. GOMEMLIMIT overrides it.
+// memoryLimit is the heap size, in bytes, at which the collector runs as often as
+// necessary: under a siege the process stays below 512 MiB. GOMEMLIMIT overrides it.
 const memoryLimit = 384 << 20
 
 // banner tells a person where the gateway listens and what to type next.
@@ -219,7 +219,7 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", p.firstSetup(a.URL(), cfg))
 }
 
-// place is where the gateway's data is.
+// place says where the gateway's data is.
 func place(cfg config.Config) string {
 	if url := cfg.Database.URL; url != "" {
 		return url.String()
@@ -228,7 +228,7 @@ func place(cfg config.Config) string {
 }
 
 // confirm is the command that ends the pause of the gateway in a data directory, for a
-// terminal that knows nothing of this one.
+// terminal with other settings than this one.
 func (p *program) confirm(dir string) string {
 	usual, err := p.usualDataDir()
 	if abs, failed := filepath.Abs(dir); err == nil && failed == nil && abs != usual {
@@ -237,7 +237,7 @@ func (p *program) confirm(dir string) string {
 	return "amtp restore --confirm"
 }
 
-// usualDataDir is the data directory where nothing says another one.
+// usualDataDir is the data directory if no setting names another one.
 func (p *program) usualDataDir() (string, error) {
 	return datadir.Default(func(name string) string {
 		if name == "AMTP_DATA_DIR" {
@@ -247,9 +247,9 @@ func (p *program) usualDataDir() (string, error) {
 	})
 }
 
-// firstSetup is the command that makes the first agent of the gateway, for a
-// terminal that knows nothing of this one: where a key is needed to register,
-// setup finds it in the data directory.
+// firstSetup is the command that registers the first agent of the gateway, for a
+// terminal with other settings than this one. If registering needs a key, setup finds
+// it in the data directory.
 func (p *program) firstSetup(url string, cfg config.Config) string {
 	next := "amtp setup --name alice"
 	if url != profile.DefaultGateway {

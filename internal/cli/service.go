@@ -72,7 +72,7 @@ func (p *program) serviceInstallCommand() *cobra.Command {
 	serviceFlag(cmd, &system)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the file and the commands, and do nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, err := p.managerOf(system); err != nil { // none here, whatever the settings are
+		if _, err := p.managerOf(system); err != nil { // there is none here, whatever the settings are
 			return err
 		}
 		g, err := p.serviceGateway(cmd, flags, system)
@@ -174,8 +174,8 @@ func badService(err error) error {
 	return badPlace(err)
 }
 
-// installService writes the file, starts the service and waits until the
-// gateway listens or the manager says that it does not run.
+// installService writes the file and starts the service. It waits until the gateway
+// listens or the manager says that the service does not run.
 func (p *program) installService(ctx context.Context, m *service.Manager, dataDir string) error {
 	if err := p.probe(ctx, m); err != nil {
 		return err

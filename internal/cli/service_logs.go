@@ -48,9 +48,9 @@ object {"line": …}.`,
 	return cmd
 }
 
-// showLogs prints what a command of the manager prints, line by line: a log may
-// repeat what strangers sent, such as the path of a request. It reports whether
-// there was one.
+// showLogs prints the output of a command of the manager, line by line, because a log
+// may repeat text of strangers, such as the path of a request. It reports whether there
+// was a log.
 func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stderr = p.environ, p.stderr
@@ -70,7 +70,7 @@ func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err 
 			shown = true
 		}
 	}
-	if err = cmd.Wait(); err != nil && ctx.Err() == nil { // with --follow it ends by being stopped
+	if err = cmd.Wait(); err != nil && ctx.Err() == nil { // with --follow it ends when it is stopped
 		return shown, noLog(argv, err)
 	}
 	return shown, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/service"
 )
 
-// serviceGateway is the gateway that the service shall run: this program, with
-// the settings that were given. They are checked as the service will see them.
+// serviceGateway is the gateway that the service will run: this program, with the given
+// settings. They are checked as the service will see them.
 func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues,
 	system bool) (g service.Gateway, err error) {
 	g = service.Gateway{System: system, DataDir: service.StateDir}
@@ -52,7 +52,7 @@ func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues,
 	return g, badConfig(err)
 }
 
-// installedProgram is where this program is, if it stays there.
+// installedProgram returns the path of this program, if it is a permanent one.
 func (p *program) installedProgram(system bool) (string, error) {
 	name, err := p.executable()
 	if err == nil {
@@ -80,8 +80,8 @@ func badProgram(format, name string) error {
 	return f
 }
 
-// serveArgs are the settings that were given, as arguments of "amtp serve".
-// Files are named so that they are found from anywhere.
+// serveArgs are the given settings, as arguments of "amtp serve". File names are
+// absolute, so that they are found from any directory.
 func serveArgs(set *pflag.FlagSet) (args []string, err error) {
 	set.Visit(func(f *pflag.Flag) {
 		if slices.Contains([]string{"data-dir", "system", "dry-run", "json"}, f.Name) {
@@ -97,12 +97,11 @@ func serveArgs(set *pflag.FlagSet) (args []string, err error) {
 	return args, err
 }
 
-// noteEnvironment tells of settings of this terminal that the service does not
-// get.
+// noteEnvironment reports settings of this terminal that the service does not get.
 func (p *program) noteEnvironment(system bool) {
 	clients := []string{"AMTP_GATEWAY_URL", "AMTP_AGENT_NAME", "AMTP_API_KEY", "AMTP_PROFILE"}
 	if !system {
-		clients = append(clients, "AMTP_DATA_DIR") // it gets that
+		clients = append(clients, "AMTP_DATA_DIR") // the service gets that
 	}
 	var unseen []string
 	for _, e := range p.environ {

@@ -52,7 +52,7 @@ const setupExamples = `  amtp setup --name alice
   amtp setup --name hook --push https://hooks.example.com/amtp --push-header "Authorization=Bearer t0k3n"
   AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com --profile work`
 
-// agentFlags are what an agent says about itself, as flags.
+// agentFlags are an agent's texts about itself, as flags.
 type agentFlags struct {
 	description, role     string
 	capabilities, schemas []string
@@ -78,8 +78,7 @@ func (f *agentFlags) words(cmd *cobra.Command) {
 	f.given = flags.Changed
 }
 
-// update returns the change that the given flags ask for, and whether there is
-// one.
+// update returns the change that the given flags request, and whether there is one.
 func (f *agentFlags) update() (u amtp.AgentUpdate, changed bool, err error) {
 	if f.given("description") {
 		u.Description, changed = &f.description, true
@@ -151,7 +150,7 @@ type member struct {
 	address amtp.Address
 	key     string
 	how     string // registered, kept or issued
-	secret  string // that signs what is pushed to it, when it was made
+	secret  string // the new secret that signs pushed messages, "" if none was made
 	since   string // when it was registered, as memberSince; "" when that is not known
 }
 
@@ -223,11 +222,11 @@ func (p *program) keepKey(ctx context.Context, id *profile.Identity, name string
 	return member{address: who.Address, key: key, how: "kept", since: sinceText(who.Agent)}, nil
 }
 
-// registrar is with which rights an agent is registered.
+// registrar describes the rights with which an agent is registered.
 type registrar struct {
 	*amtp.Client
 	isAdmin  bool
-	takeOver bool   // an agent that exists is meant
+	takeOver bool   // the user means an agent that exists
 	had      bool   // the profile was the agent of this name
 	since    string // that agent was registered then; "" when it is not known
 }
@@ -240,9 +239,9 @@ func sinceText(a amtp.Agent) string {
 	return a.CreatedAt.UTC().Format(amtp.TimeFormat)
 }
 
-// join registers the agent. For one that exists it has a new key issued when that is
-// meant, or when it is the very agent that this profile was: the name may have been
-// registered by somebody else since.
+// join registers the agent. For an existing agent it requests a new key, if the user
+// means that agent, or if it is the same agent that this profile was. The name may
+// belong to another agent since.
 func (p *program) join(ctx context.Context, by registrar, attempt profile.Registering) (member, error) {
 	agent := attempt.Agent
 	agent.IdempotencyKey = attempt.Key

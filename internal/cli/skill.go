@@ -44,7 +44,7 @@ func (p *program) skillCommand() *cobra.Command {
 	return cmd
 }
 
-// skillPlaces are the flags that say whose skills are meant.
+// skillPlaces are the flags that choose the directories of skills.
 type skillPlaces struct {
 	claude, openclaw, dry bool
 	dirs                  []string
@@ -152,8 +152,8 @@ func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 	return dirs, nil
 }
 
-// eachSkill does the same in every place, and says what it did. It looks at all places
-// before it changes the first.
+// eachSkill does the same in every directory, and prints the steps. It checks all
+// directories before it changes the first.
 func (p *program) eachSkill(
 	places *skillPlaces,
 	do func(f managedfile.File, dry bool) ([]managedfile.Step, error),
@@ -220,7 +220,7 @@ func badPlace(err error) error {
 	return f
 }
 
-// printSteps says what was done to files, or would be.
+// printSteps prints the steps that were made, or would be.
 func (p *program) printSteps(steps []managedfile.Step, dry bool) error {
 	if p.json {
 		return p.printJSON(struct {

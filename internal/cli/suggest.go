@@ -35,8 +35,8 @@ var meantBy = map[string]string{
 	"deadletters": "dead list", "dlq": "dead list", "install": "skill install", "migrate": "migrate-store",
 }
 
-// nearestCommand is the command below cmd that a user probably meant who typed an unknown
-// word, "" when none is likely.
+// nearestCommand returns the command below cmd that a user who typed an unknown word
+// probably meant, "" when none is likely.
 func nearestCommand(cmd *cobra.Command, word string) string {
 	word = strings.ToLower(word)
 	if meant, known := meantBy[word]; known && !cmd.HasParent() {
@@ -51,8 +51,9 @@ func nearestCommand(cmd *cobra.Command, word string) string {
 	return nearest(word, names)
 }
 
-// nearest is the word that is most like what was typed: with a mistake in three letters or
-// fewer, and in less than half of them; else the first word that begins so; "" for none.
+// nearest returns the word that is most like the typed one, with a mistake in three
+// letters or fewer, and in less than half of them. Else it returns the first word with
+// that beginning; "" for none.
 func nearest(typed string, words []string) (best string) {
 	least := min(3, len(typed)/2) + 1
 	for _, w := range words {
@@ -70,8 +71,8 @@ func nearest(typed string, words []string) (best string) {
 	return best
 }
 
-// distance is how many letters have to be added, dropped, changed or swapped with the
-// next to make b of a.
+// distance is how many letters must be added, dropped, changed or swapped with the next
+// to turn a into b.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
@@ -96,8 +97,8 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// badFlag makes a failure of an error of the flag parser, in words for people and with a
-// suggestion.
+// badFlag turns an error of the flag parser into a failure, in words for users and with
+// a suggestion.
 func (p *program) badFlag(cmd *cobra.Command, err error) error {
 	if word := p.commandBefore(cmd, err); word != "" {
 		return unknownCommand(cmd, word)
@@ -130,12 +131,12 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 	return f
 }
 
-// notA says what the value of a flag should have been, by the type of the flag.
+// notA says what a flag's value is not, by the type of the flag.
 var notA = map[string]string{"int": "not a whole number", "duration": "not a length of time",
 	"bool": "neither true nor false"}
 
-// commandBefore returns the unknown command in front of an unknown flag, "" for none: the
-// flag belongs to the command that was meant.
+// commandBefore returns the unknown command before an unknown flag, "" for none: the
+// flag belongs to the command that the user meant.
 func (p *program) commandBefore(cmd *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if _, holds := cmd.Annotations[onlyHolds]; !holds || !errors.As(err, &unknown) {

@@ -26,7 +26,7 @@ func isTerminal(stream any) bool {
 	return is
 }
 
-// Colours, as terminals take them.
+// Colours, as terminals accept them.
 const (
 	bold   = "1"
 	faint  = "2"
@@ -36,7 +36,7 @@ const (
 	cyan   = "36"
 )
 
-// paint writes text in a colour, where a person sees it and wants that: at a terminal,
+// paint writes text in a colour if a person sees it and wants that: at a terminal,
 // without NO_COLOR (no-color.org) and TERM=dumb.
 func (p *program) paint(to io.Writer, colour, text string) string {
 	if _, is := p.columns(to); !is || text == "" || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" {
@@ -45,7 +45,7 @@ func (p *program) paint(to io.Writer, colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// mark says whether a point of a check is in order.
+// mark shows whether a point of a check is in order.
 func (p *program) mark(ok bool) string {
 	if ok {
 		return p.paint(p.stdout, green, "✓")
@@ -56,13 +56,13 @@ func (p *program) mark(ok bool) string {
 // width is how many columns a line of the result may take, 0 for any.
 func (p *program) width() int {
 	columns, is := p.columns(p.stdout)
-	if !is || columns < 40 { // narrower ones say nothing, and show nothing either
+	if !is || columns < 40 { // a narrower one does not report its width, or shows nothing useful
 		return 0
 	}
 	return columns
 }
 
-// fitted cuts a text behind a label so that it fits the terminal.
+// fitted cuts a text after a label so that it fits the terminal.
 func (p *program) fitted(indent int, text string) string {
 	if columns := p.width(); columns > 0 {
 		return render.Fit(text, columns-indent)

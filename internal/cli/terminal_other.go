@@ -4,8 +4,8 @@ package cli
 
 import "os"
 
-// terminalWidth knows no terminals on this system.
+// terminalWidth finds no terminals on this system.
 func terminalWidth(*os.File) (columns int, is bool) { return 0, false }
 
-// terminalSession knows no sessions on this system.
+// terminalSession finds no sessions on this system.
 func terminalSession() string { return "" }

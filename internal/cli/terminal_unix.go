@@ -26,8 +26,8 @@ func terminalWidth(f *os.File) (columns int, is bool) {
 }
 
 // terminalSession names the session of the terminal from which the command was started:
-// by its leader and, where the system says it, when that began, for the number of a
-// process is used again. "" for a command that has no terminal.
+// by its leader and, if the system says it, by the start of the leader, because the
+// number of a process is used again. It is "" for a command without a terminal.
 func terminalSession() string {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY, 0)
 	if err != nil {

@@ -15,5 +15,5 @@ func terminalWidth(f *os.File) (columns int, is bool) {
 	return int(info.Window.Right-info.Window.Left) + 1, true
 }
 
-// terminalSession knows no sessions on this system.
+// terminalSession finds no sessions on this system.
 func terminalSession() string { return "" }

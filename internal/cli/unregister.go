@@ -73,13 +73,13 @@ func (p *program) forget(id *profile.Identity, name string) error {
 	}
 	gone := profile.Without(map[string]string{}, profile.OfAgent)
 	if id.Named() && id.Saved(profile.MemberAdminKey) == "" {
-		gone = profile.Without(gone, profile.OfGateway) // nothing of the profile is left
+		gone = profile.Without(gone, profile.OfGateway) // nothing else of the profile is left
 	}
 	return id.Save(gone)
 }
 
-// manage calls with the key that may manage the named agent: its own if this
-// is it and the key works, else the administrator's.
+// manage calls with the key that may manage the named agent: the user's own if this is
+// that agent and the key works, else the administrator's.
 func (p *program) manage(id *profile.Identity, name string, call func(*amtp.Client) error) error {
 	if id.Key == "" || !profile.SameAgent(id.Name, name) || p.directory != "" {
 		admin, err := p.operator(id)
@@ -97,8 +97,8 @@ func (p *program) manage(id *profile.Identity, name string, call func(*amtp.Clie
 	return err
 }
 
-// manageMeant changes the agent that the arguments name, with the key that may;
-// without a name the user's own, with its own key only.
+// manageMeant changes the agent that the arguments name, with a key that may. Without a
+// name it changes the user's own agent, only with its own key.
 func (p *program) manageMeant(
 	id *profile.Identity,
 	args []string,
@@ -111,9 +111,9 @@ func (p *program) manageMeant(
 	return p.manageSelf(id, command+" "+id.Name, call)
 }
 
-// manageSelf calls with the user's own key only: a name whose key does not work may be
-// another agent's by now. The command asAdmin of "amtp agent" says that the user means that
-// one.
+// manageSelf calls only with the user's own key: a name whose key does not work may be
+// another agent's by now. The command asAdmin of "amtp agent" is for a user who means
+// that agent.
 func (p *program) manageSelf(id *profile.Identity, asAdmin string, call func(*amtp.Client) error) error {
 	if err := id.Need(profile.MemberKey); err != nil {
 		return err

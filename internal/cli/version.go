@@ -28,7 +28,7 @@ With --json also the commit that it was built from and that commit's time, when
 it was built in a clone, and the number of the database's schema: a data
 directory with a higher one needs a newer release.`
 
-// provenance is what a program knows about its origin.
+// provenance is a program's knowledge of its origin.
 type provenance struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`   // absent when it was not built in a clone
