@@ -58,7 +58,7 @@ func gatewayLogging(t *testing.T, dir string, log io.Writer) (url string, stop f
 	return a.URL(), stop
 }
 
-// does runs a command and checks its exit code and what stands in its output.
+// does runs a command and checks its exit code and its output.
 func (u *user) does(exit int, inOutput string, args ...string) outcome {
 	u.t.Helper()
 	got := u.run(args...)
@@ -130,7 +130,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("the log of a paused gateway says %q, want that it is paused, once", log.String())
 	}
 
-	// A stopped one is confirmed where it lies.
+	// A stopped gateway is confirmed in its directory.
 	u.does(0, "The former database: ", "restore", file, "--data-dir", elsewhere, "--force")
 	u.does(0, `{"was_paused":true}`, "restore", "--confirm", "--data-dir", elsewhere, "--json")
 	u.does(0, "All in order.", "check", elsewhere)

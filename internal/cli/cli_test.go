@@ -23,7 +23,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
-// fakeGateway answers by "METHOD /path" and keeps what it was asked.
+// fakeGateway answers by "METHOD /path" and keeps the requests.
 type fakeGateway struct {
 	t       *testing.T
 	url     string
@@ -78,7 +78,7 @@ func (g *fakeGateway) lines() []string {
 	return lines
 }
 
-// user is somebody at a terminal with a home of their own.
+// user is a person at a terminal with a separate home directory.
 type user struct {
 	t     *testing.T
 	home  string
@@ -121,7 +121,7 @@ func (u *user) config() map[string]string {
 	return m
 }
 
-// outcome is what one command did.
+// outcome is the result of one command.
 type outcome struct {
 	stdout, stderr string
 	exit           int
@@ -134,8 +134,8 @@ func (u *user) run(args ...string) outcome {
 	return outcome{stdout.String(), stderr.String(), exit}
 }
 
-// expect compares, with $URL, $HOME and $TIME in want standing for what differs
-// between runs.
+// expect compares the output with want, in which $URL, $HOME and $TIME stand for text
+// that differs between runs.
 func (u *user) expect(g *fakeGateway, got outcome, exit int, stdout, stderr string) {
 	u.t.Helper()
 	base := ""
@@ -151,7 +151,7 @@ func (u *user) expect(g *fakeGateway, got outcome, exit int, stdout, stderr stri
 	}
 }
 
-// What differs between two runs: a fence's word, and how long ago something was.
+// Texts that differ between two runs: the word of a fence, and ages.
 var (
 	fences = regexp.MustCompile(`(BEGIN|END) [A-Z2-7]{26}`)
 	ages   = regexp.MustCompile(` \(([0-9]+[a-z])+ ago\)`)
@@ -441,8 +441,8 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	}
 }
 
-// TestNoSuchCommand names a command that is not there, in the program and in
-// every group of commands, with each flag that would otherwise be obeyed first.
+// TestNoSuchCommand names an unknown command, in the program and in every group of
+// commands, with each flag that would otherwise be handled first.
 func TestNoSuchCommand(t *testing.T) {
 	u := newUser(t)
 	groups := 0

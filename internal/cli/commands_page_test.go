@@ -31,7 +31,7 @@ Every command ends with one of these. The same text is in [errors.md](errors.md)
 |---|---|
 `
 
-// documentation returns docs/cli.md as it has to be.
+// documentation returns docs/cli.md as it must be.
 func documentation() []byte {
 	p := newProgram(nil, nil, nil, nil)
 	root := p.rootCommand()

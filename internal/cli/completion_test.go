@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// completed returns what Tab offers behind the words, and cobra's directive:
-// :4 is that no files are offered, :0 that they are, :16 that directories are.
+// completed returns the words that Tab offers after the given ones, and cobra's
+// directive: :4 means that no files are offered, :0 that they are, :16 that directories
+// are.
 func (u *user) completed(words ...string) (offered []string, directive string) {
 	u.t.Helper()
 	got := u.run(append([]string{"__complete"}, words...)...)
@@ -79,8 +80,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletionIsQuiet: where there is nobody to ask, nothing is offered, soon
-// and without a word.
+// TestCompletionIsQuiet: if no gateway can be asked, completion soon offers nothing,
+// and prints nothing.
 func TestCompletionIsQuiet(t *testing.T) {
 	held := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// configured is what one amtp config command did.
+// configured is the result of one amtp config command.
 type configured struct {
 	stdout, stderr string
 	exit           int

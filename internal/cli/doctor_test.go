@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/profile"
 )
 
-// wires is where requests would go; none leaves the test.
+// wires is the target of requests; none leaves the test.
 type wires struct{ hosts []string }
 
 func (w *wires) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -18,8 +18,9 @@ func (w *wires) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("connection refused")
 }
 
-// TestTheUsualGateway: whoever names no gateway is told of the one that "amtp serve"
-// would be, and asks it. A story cannot show that: what answers there may be real.
+// TestTheUsualGateway: a user who names no gateway is told of the one that "amtp serve"
+// would be, and the command asks it. A story cannot show that, because a real gateway
+// may answer there.
 func TestTheUsualGateway(t *testing.T) {
 	for _, tc := range []struct{ command, says string }{
 		{"doctor", "✗ identity: no key is known for the gateway at " + profile.DefaultGateway + "\n"},

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// TestTXTRecords: the line of a zone file is one that name servers read, in
-// strings of at most 255 bytes, and says what the value says.
+// TestTXTRecords: the line of a zone file is readable for name servers, in strings of
+// at most 255 bytes, and has the content of the value.
 func TestTXTRecords(t *testing.T) {
 	const head = "v=amtpkey1;alg=RS256;p="
 	for _, value := range []string{
@@ -40,7 +40,7 @@ func TestTXTRecords(t *testing.T) {
 	}
 }
 
-// TestDomainRecords: the records are those that others may need at the time.
+// TestDomainRecords: the records are those that other gateways may need at the time.
 func TestDomainRecords(t *testing.T) {
 	now := time.Now()
 	key := func(selector string, state admin.KeyState, until time.Time) admin.SigningKey {

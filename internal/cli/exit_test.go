@@ -6,8 +6,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// TestExitOfABodyThatWasCut: a body that did not arrive in time is nobody's mistake:
-// the command may be run again.
+// TestExitOfABodyThatWasCut: a body that did not arrive in time is no mistake of the
+// user, so the command may be run again.
 func TestExitOfABodyThatWasCut(t *testing.T) {
 	p := &program{}
 	for status, want := range map[int]struct {

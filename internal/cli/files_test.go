@@ -49,12 +49,12 @@ var named = map[string]string{
 	"agent update --push-header-file": "reads",
 }
 
-// settingsOf are commands whose flags are settings of the gateway: what they name is
-// read by it, but for its data directory, which is its own.
+// settingsOf are commands whose flags are settings of the gateway. The gateway reads
+// the files that they name, except for its own data directory.
 var settingsOf = []string{"serve", "config check", "config show", "service install", "domain check", "domain setup",
 	"keys reset", "domain records", "domain print"}
 
-// othersFirst are commands that look at other things before they look at the file.
+// othersFirst are commands that check other things before the file.
 var othersFirst = []string{"domain", "join", "send", "reply", "inbox", "unregister"}
 
 // filesOf lists what a command line may name.

@@ -205,7 +205,7 @@ func TestAnotherAgentNeedsTheAdminKey(t *testing.T) {
 	}
 }
 
-// TestADeadKeyChangesNothing: the name may be somebody else's by now.
+// TestADeadKeyChangesNothing: the name may belong to another agent by now.
 func TestADeadKeyChangesNothing(t *testing.T) {
 	for _, tt := range []struct{ args, route, asAdmin string }{
 		{"unregister --yes", "DELETE /v1/admin/agents/alice", "delete alice --yes"},

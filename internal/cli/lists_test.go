@@ -76,7 +76,7 @@ func TestANumberOfTheLastList(t *testing.T) {
 	u.does(0, "", "inbox", "--json")
 	u.does(0, "Message "+second3, "read", "2") // which showed no numbers
 
-	// The numbers of the list that was shown last, and for what they are.
+	// The numbers of the last list, and the lists to which they apply.
 	u.does(0, "", "sent")
 	// sent skips one
 	g.answers["GET /v1/messages/m2/status"] = fakeAnswer{200, `{"message_id":"m2","status":"delivered"}`}
@@ -97,7 +97,8 @@ func TestANumberOfTheLastList(t *testing.T) {
 	}
 }
 
-// TestANumberThatIsAnID: a stranger who calls a message "1" gets no other acknowledged.
+// TestANumberThatIsAnID: a stranger's message with the id "1" is not acknowledged in
+// place of another.
 func TestANumberThatIsAnID(t *testing.T) {
 	g := mailbox(t, first3, "1")
 	u := alice(t, g)
@@ -121,7 +122,7 @@ func (u *user) runAt(terminal string, args ...string) outcome {
 }
 
 // TestEachTerminalHasItsNumbers: a list that another terminal showed meanwhile changes
-// nothing here, for an acknowledgement cannot be undone.
+// nothing here, because an acknowledgement cannot be undone.
 func TestEachTerminalHasItsNumbers(t *testing.T) {
 	g, later := mailbox(t, first3), mailbox(t, second3, first3)
 	u := alice(t, g)
@@ -160,7 +161,7 @@ func TestASubjectIsShownAsData(t *testing.T) {
 	}
 }
 
-// TestOldListsGo: terminals come and go, and their lists with them.
+// TestOldListsGo: the lists of old terminals are removed.
 func TestOldListsGo(t *testing.T) {
 	u := alice(t, mailbox(t, first3))
 	u.env = append(u.env, "XDG_STATE_HOME="+u.home)
@@ -215,8 +216,8 @@ func TestShortIDs(t *testing.T) {
 	}
 }
 
-// TestTheListIsKeptPrivate: it holds ids only, readable by its owner; where there is no
-// place for it the list is shown all the same.
+// TestTheListIsKeptPrivate: the file holds only ids and is readable by its owner only.
+// If it cannot be written, the list is still shown.
 func TestTheListIsKeptPrivate(t *testing.T) {
 	u := alice(t, mailbox(t, first3))
 	u.does(0, "", "inbox")
@@ -246,7 +247,7 @@ func readAll(t *testing.T, name string) string {
 	return string(b)
 }
 
-// TestReply answers the proven sender, with the subject, and nobody else.
+// TestReply answers only the proven sender, with the subject.
 func TestReply(t *testing.T) {
 	message := func(sender, trust string) string {
 		return fmt.Sprintf(`{"message_id":"m1","sender":%q,"timestamp":"2026-11-22T17:21:51Z","trust":%q,"subject":"Prices","status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`,

@@ -37,7 +37,7 @@ func sending(t *testing.T) (*fakeGateway, *user) {
 	return g, alice(t, g)
 }
 
-// TestTextIsLiteral: what stands behind --text is what is sent, whatever a shell, a
+// TestTextIsLiteral: the text after --text is sent unchanged, whatever a shell, a
 // stranger or another program would make of it.
 func TestTextIsLiteral(t *testing.T) {
 	g, u := sending(t)
@@ -137,8 +137,8 @@ func TestNothingIsSentByAccident(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsContent: neither the config file nor a file of a data directory nor a
-// key of the user's leaves in a message, by whatever name or way it gets into one.
+// TestNoSecretIsContent: no config file, no file of a data directory and no key of the
+// user leaves in a message, by whatever name or way it gets into one.
 func TestNoSecretIsContent(t *testing.T) {
 	g, u := sending(t)
 	u.withDataDirectory(g.url)

@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/profile"
 )
 
-// TestKeysAsTheyWereMeant: what a secret store or a file of variables adds around a
-// key is no part of it.
+// TestKeysAsTheyWereMeant: characters that a secret store or a file of variables adds
+// around a key are no part of it.
 func TestKeysAsTheyWereMeant(t *testing.T) {
 	for _, around := range [][2]string{{"", "\n"}, {"", "\r\n"}, {"", "\r"}, {" ", " "}, {"\ufeff", ""}, {`"`, `"`},
 		{"'", "'\n"}} {
@@ -33,8 +33,8 @@ func TestKeysAsTheyWereMeant(t *testing.T) {
 	}
 }
 
-// TestKeysThatAreNone: what cannot be a key is named with its place and never shown,
-// and no gateway is asked.
+// TestKeysThatAreNone: a text that cannot be a key is reported with its place and never
+// shown, and no gateway is asked.
 func TestKeysThatAreNone(t *testing.T) {
 	for _, tt := range []struct{ variable, key, config, want string }{
 		{"AMTP_API_KEY", "secret\nof-alice", "", "Error: AMTP_API_KEY cannot be a key: it has a line break in it."},
@@ -98,8 +98,8 @@ func TestFilesOfEditors(t *testing.T) {
 	}
 }
 
-// TestSecretsFromStdin: what other users could read on the command line comes another
-// way as well.
+// TestSecretsFromStdin: secrets that other users could read on the command line can be
+// given in another way.
 func TestSecretsFromStdin(t *testing.T) {
 	g := newFakeGateway(t, everything)
 	u := alice(t, g)

@@ -118,8 +118,8 @@ func TestInboxPassesItsFlags(t *testing.T) {
 	}
 }
 
-// TestInboxWaitsOverARestart: the time that was asked for is not over when the gateway
-// is away for a moment. One that was never there is said at once.
+// TestInboxWaitsOverARestart: --wait goes on when the gateway is down for a moment. A
+// gateway that never answered is reported at once.
 func TestInboxWaitsOverARestart(t *testing.T) {
 	asked := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -43,8 +43,8 @@ func TestMigrateStore(t *testing.T) {
 	}
 }
 
-// TestFilesOfAGatewayElsewhere: what works on files in a data directory says what
-// to use for a gateway on PostgreSQL.
+// TestFilesOfAGatewayElsewhere: a command for files in a data directory says what to
+// use for a gateway on PostgreSQL.
 func TestFilesOfAGatewayElsewhere(t *testing.T) {
 	u := newUser(t)
 	u.env = append(u.env, "AMTP_DATABASE_URL=postgres://amtp:canary@db.lan/amtp")
@@ -54,7 +54,7 @@ func TestFilesOfAGatewayElsewhere(t *testing.T) {
 			t.Errorf("amtp %v says\n%s\nwant the page, and no password", args, got.stderr)
 		}
 	}
-	// A directory with SQLite that is named is what is meant.
+	// A named directory with SQLite takes precedence.
 	dir := filepath.Join(u.home, "data")
 	_, stop := gatewayIn(t, dir)
 	stop()

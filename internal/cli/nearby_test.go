@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestForeignListener: who is believed to run the gateway on this machine.
+// TestForeignListener: the users who may run the gateway on this machine.
 func TestForeignListener(t *testing.T) {
 	const base, other, stranger = "http://127.0.0.1:8080", 65531, 65532
 	fresh := func() *program { return newProgram(strings.NewReader(""), io.Discard, io.Discard, nil) }
@@ -50,7 +50,7 @@ func TestForeignListener(t *testing.T) {
 	}
 }
 
-// unseen stands for a listener's user where the system shows none.
+// unseen stands for the user of a listener that the system does not show.
 const unseen = -1
 
 // runNextTo runs a command where the user uid has every listener of the machine.
@@ -68,9 +68,9 @@ func (u *user) runNextTo(uid int, args ...string) outcome {
 	return outcome{stdout.String(), stderr.String(), exit}
 }
 
-// TestAnImpostorMeetsNobodyWithAKey: whoever has taken the gateway's port is not
-// believed at the first meeting where the command has a key, which this command or the
-// next one would show. Nothing is sent then, and nobody is remembered.
+// TestAnImpostorMeetsNobodyWithAKey: a program that took the gateway's port is not
+// trusted at the first meeting if this command or the next one would send a key. Then
+// nothing is sent, and no user is remembered.
 func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 	slow.Test(t, "it runs every command at a stranger's listener")
 	const impostor = 65531
@@ -131,8 +131,8 @@ func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 	}
 }
 
-// TestAListenerThatIsNotShown is believed on the user's word, on that of a data
-// directory, or when there is nothing to lose; and the word is good for no other.
+// TestAListenerThatIsNotShown is trusted if the user or a data directory says so, or
+// when there is nothing to lose. That holds for no other listener.
 func TestAListenerThatIsNotShown(t *testing.T) {
 	const impostor = 65531
 	answers := map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered},
@@ -183,8 +183,8 @@ func TestWhereTheListenerMatters(t *testing.T) {
 	}
 }
 
-// TestSetupSavesWhoRunsTheGateway: what is named is saved, and removed when it is no
-// longer so.
+// TestSetupSavesWhoRunsTheGateway: a named user is saved, and removed when it is no
+// longer right.
 func TestSetupSavesWhoRunsTheGateway(t *testing.T) {
 	g := newFakeGateway(t, everything)
 	u := newUser(t)

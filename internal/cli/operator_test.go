@@ -78,8 +78,8 @@ func TestSetupRegistersAtTheUsersOwnGateway(t *testing.T) {
 	}
 }
 
-// TestEveryOperatorsCommandTakesADataDirectory: those whose help speaks of the admin
-// key can be told which gateway of the machine is meant.
+// TestEveryOperatorsCommandTakesADataDirectory: every command whose help names the
+// admin key has a flag for the gateway of the machine.
 func TestEveryOperatorsCommandTakesADataDirectory(t *testing.T) {
 	root := newProgram(nil, nil, nil, nil).rootCommand()
 	n := 0

@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// full is a file on a disk that has room for some bytes.
+// full is a file on a disk with room for some bytes.
 type full struct{ room int }
 
 func (f *full) Write(b []byte) (int, error) {
@@ -32,8 +32,8 @@ func (u *user) runInto(stdout io.Writer, args ...string) outcome {
 	return outcome{"", stderr.String(), exit}
 }
 
-// TestEveryResultIsLookedAfter: a result that did not fit is a failure of every
-// command, and nobody is told to do again what was done.
+// TestEveryResultIsLookedAfter: a result that could not be written is a failure of
+// every command. No user is told to repeat work that was done.
 func TestEveryResultIsLookedAfter(t *testing.T) {
 	slow.Test(t, "it runs every command with an output that fails")
 	more := []string{"completion bash", "skill show", "config show", "send --help", "queue", "profile list",
@@ -66,8 +66,8 @@ func TestEveryResultIsLookedAfter(t *testing.T) {
 	}
 }
 
-// TestAnErrorOfItsOwnStays: a command that failed says why, also when there is no
-// room for what it prints.
+// TestAnErrorOfItsOwnStays: a failed command says why, also when its output cannot be
+// written.
 func TestAnErrorOfItsOwnStays(t *testing.T) {
 	u := alice(t, newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, noMessage}}))
 	for _, json := range []string{"--json=false", "--json"} {
@@ -78,7 +78,7 @@ func TestAnErrorOfItsOwnStays(t *testing.T) {
 	}
 }
 
-// TestWhatNobodySawStaysUnread: a message is marked read when it was shown.
+// TestWhatNobodySawStaysUnread: a message is marked read only after it was shown.
 func TestWhatNobodySawStaysUnread(t *testing.T) {
 	const mark = "POST /v1/inbox/alice@localhost/m1/read"
 	stored := `{"message_id":"m1","sender":"bob@localhost","payload":"hi","status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestListing: pages are asked for until as much is shown as is wanted, and a list
-// that goes nowhere ends.
+// TestListing: pages are requested until the wanted number is shown, and a list of only
+// empty pages ends.
 func TestListing(t *testing.T) {
 	for _, c := range []struct {
 		what  string
@@ -49,8 +49,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestListsFollowPages: the commands go on at the cursor that they were given, and
-// say how to go on behind their limit.
+// TestListsFollowPages: the commands go on at the given cursor, and print how to go on
+// after their limit.
 func TestListsFollowPages(t *testing.T) {
 	more := `,"has_more":true,"next_cursor":"i9"}`
 	g := newFakeGateway(t, map[string]fakeAnswer{

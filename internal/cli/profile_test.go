@@ -16,7 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// gateways are two gateways, a and b, and what keys they were shown.
+// gateways are two gateways, a and b, and the keys that they were sent.
 type gateways struct {
 	url  map[string]string
 	seen map[string][]string // gateway → keys
@@ -318,7 +318,7 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	u.expect(nil, u.run("profile", "list"), 0, "* default  bob@other.example  https://other.example\n", "")
 }
 
-// Who unregistered keeps the gateway's URL, and no address.
+// A user who unregistered keeps the gateway's URL, and no address.
 func TestProfileListOfWhoUnregistered(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"http://a.example","profiles":{"work":{"agentAddress":"al@b.example","gatewayUrl":"http://b.example"}}}`)

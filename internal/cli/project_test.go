@@ -9,9 +9,9 @@ import (
 	"github.com/amtp-go/amtp/internal/profile"
 )
 
-// TestAProjectIsAllowedFirst: a file that came with a repository chooses nobody before
-// the user has said so, for that directory and that profile; then each command says who
-// it is.
+// TestAProjectIsAllowedFirst: a file that came with a repository chooses no profile
+// until the user allows it, for that directory and that profile. Then each command says
+// as which agent it acts.
 func TestAProjectIsAllowedFirst(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"agentName":"alice","agentAddress":"alice@localhost","profiles":{"work":{"agentName":"work","agentAddress":"work@shop.example"},"other":{"agentAddress":"other@shop.example"}}}`)
@@ -28,7 +28,7 @@ func TestAProjectIsAllowedFirst(t *testing.T) {
 	u.does(0, "commands use the profile work", "profile", "allow")
 	who("work@shop.example", "As work@shop.example, profile work, chosen by "+filepath.Join(dir, profile.ProjectFile))
 
-	// It is allowed for what it names now, and where it is.
+	// It is allowed for the profile that it names now, and for its place.
 	writeProject(t, dir, `profile = "other"`)
 	who("alice@localhost", `names the profile "other" now, and you allowed "work"`)
 	writeProject(t, dir, `profile = "work"`)
@@ -50,7 +50,7 @@ func TestAProjectIsAllowedFirst(t *testing.T) {
 }
 
 // TestAProjectRemovesNobody: neither the agent that it names nor the one that would be
-// used without it.
+// used without it is removed.
 func TestAProjectRemovesNobody(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	for _, allowed := range []bool{false, true} {

@@ -15,11 +15,11 @@ import (
 	"testing"
 )
 
-// isServing marks the process that the tests below start: this one again, which is
-// the program then.
+// isServing marks the process that the tests below start: this test binary, which then
+// runs as the program.
 const isServing = "AMTP_TEST_SERVING"
 
-// TestServing is no test: it is the program in a process of its own.
+// TestServing is no test: it runs the program in a separate process.
 func TestServing(t *testing.T) {
 	if os.Getenv(isServing) == "" {
 		return // nobody asked for it
@@ -64,8 +64,8 @@ func startServing(t *testing.T) *serving {
 	return nil
 }
 
-// TestServeOutlivesItsLog: a pipe that nobody reads any more, or a journal that was
-// stopped, does not end the gateway.
+// TestServeOutlivesItsLog: a pipe without a reader, or a journal that was stopped, does
+// not end the gateway.
 func TestServeOutlivesItsLog(t *testing.T) {
 	s := startServing(t)
 	if err := s.log.Close(); err != nil {

@@ -22,8 +22,8 @@ func (u *user) on(goos, program string, args ...string) outcome {
 	return outcome{stdout.String(), stderr.String(), exit}
 }
 
-// mac is a Mac on which a script plays launchctl: it writes down what it was
-// asked, and is about the process that runs the test.
+// mac is a Mac on which a script plays launchctl. It records its calls, and reports the
+// process that runs the test.
 func mac(t *testing.T) (u *user, program string, calls func() []string) {
 	u = newUser(t)
 	bin, log := t.TempDir(), filepath.Join(t.TempDir(), "calls")
@@ -182,7 +182,7 @@ func TestServiceForTheMachine(t *testing.T) {
 	}
 }
 
-// TestServiceArgsFindFiles: what is relative here is not so for the service.
+// TestServiceArgsFindFiles: a relative path means another file to the service.
 func TestServiceArgsFindFiles(t *testing.T) {
 	u := newUser(t)
 	dir, err := filepath.EvalSymlinks(t.TempDir())

@@ -22,7 +22,7 @@ func TestAddressesAreShownInOneWay(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	// Where an address becomes text that is not for the eye, or is the user's own.
+	// Places where an address becomes text that is not displayed, or is the user's own.
 	allowed := regexp.MustCompile(`MemberAddress|list = append\(list, a\.String\(\)\)|CompletionWithDesc|got\.address\.String\(\),$|s := a\.String\(\)|u\.String|"agent_address": `)
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
@@ -81,9 +81,9 @@ func TestTimesAreTheUsers(t *testing.T) {
 	}
 }
 
-// TestTheInboxCannotBeDrawnUpon: whatever a stranger writes takes one line below the
-// width of the terminal, so that no line begins with anything of theirs, and 200
-// characters where there is no terminal.
+// TestTheInboxCannotBeDrawnUpon: a stranger's text takes one line, shorter than the
+// width of the terminal, so that no line begins with it. Without a terminal it has at
+// most 200 characters.
 func TestTheInboxCannotBeDrawnUpon(t *testing.T) {
 	slow.Test(t, "it prints every character of Unicode")
 	const columns = 80
@@ -155,7 +155,7 @@ func (u *user) at(columns int, args ...string) outcome {
 	return outcome{stdout.String(), stderr.String(), exit}
 }
 
-// TestColours: at a terminal only, and not where somebody wants none.
+// TestColours: only at a terminal, and not if the user wants none.
 func TestColours(t *testing.T) {
 	for environ, want := range map[string]bool{"": true, "NO_COLOR=1": false, "TERM=dumb": false, "NO_COLOR=": true} {
 		var stdout strings.Builder

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSkillWithoutTheProgramOnPath tells of it: the assistant would find the
+// TestSkillWithoutTheProgramOnPath: the command warns that an assistant would find the
 // skill and not the program.
 func TestSkillWithoutTheProgramOnPath(t *testing.T) {
 	bin := t.TempDir()

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestWhatWasMeant: a command or flag that is mistyped, or called otherwise elsewhere.
+// TestWhatWasMeant: a command or flag that is mistyped, or has another name in other
+// programs.
 func TestWhatWasMeant(t *testing.T) {
 	u := newUser(t)
 	for typed, meant := range map[string]string{
@@ -47,7 +48,7 @@ func TestWhatWasMeant(t *testing.T) {
 	}
 }
 
-// TestCompletionShowsNoMarks: the descriptions of flags are for a person.
+// TestCompletionShowsNoMarks: the descriptions of flags are for readers.
 func TestCompletionShowsNoMarks(t *testing.T) {
 	u := newUser(t)
 	got := u.run("__complete", "send", "--")

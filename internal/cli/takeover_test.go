@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/profile"
 )
 
-// TestSetupReplacesNoIdentity: whatever is asked for, the key of another agent stays in
-// the file, and no gateway is asked.
+// TestSetupReplacesNoIdentity: for any arguments, the key of another agent stays in the
+// file, and no gateway is asked.
 func TestSetupReplacesNoIdentity(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	const carol = `"agentName":"carol","agentAddress":"carol@bob.lan","apiKey":"amtp_only-key-of-carol"`
@@ -44,7 +44,8 @@ func TestSetupReplacesNoIdentity(t *testing.T) {
 	}
 }
 
-// TestRotateKeyReplacesNoIdentity: the file that --save names may be somebody's.
+// TestRotateKeyReplacesNoIdentity: the file that --save names may hold another
+// identity.
 func TestRotateKeyReplacesNoIdentity(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	u := alice(t, g)
@@ -90,7 +91,7 @@ func TestSetupTakesNoNameOver(t *testing.T) {
 		"--take-over")
 	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second") // whose key ended since
 
-	// Somebody else has registered the name since.
+	// Another user has registered the name since.
 	g.answers["GET /v1/admin/agents/alice"] = fakeAnswer{200, aliceSince("2026-11-02")}
 	g.asked = nil
 	before := readAll(t, u.configFile())
@@ -129,7 +130,7 @@ func TestAKeyOfTheEnvironmentIsNamed(t *testing.T) {
 	}
 }
 
-// TestProfileRemove forgets one identity, when that is meant.
+// TestProfileRemove forgets one identity, if the user confirms it.
 func TestProfileRemove(t *testing.T) {
 	u := newUser(t)
 	config := `{"gatewayUrl":"https://a.example","agentName":"a","agentAddress":"a@a.example","apiKey":"k","adminKey":"admin","keep":1,"profiles":{"b":{"gatewayUrl":"https://b.example","apiKey":"kb"}}}`
@@ -146,8 +147,8 @@ func TestProfileRemove(t *testing.T) {
 	}
 }
 
-// TestAProfileThatIsGoneSaysNothing: of who the agent was, and of who ran its gateway,
-// nothing is believed by the setup that comes after it.
+// TestAProfileThatIsGoneSaysNothing: a later setup trusts nothing that the removed
+// profile said of the agent or of the user who ran its gateway.
 func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}})
 	all := map[string]string{profile.MemberGateway: g.url, profile.MemberName: "alice", profile.MemberRegistering: "{}"}
@@ -175,7 +176,7 @@ func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
 	}
 }
 
-// TestAGatewayIsAURL: what is none is named, with how it is written.
+// TestAGatewayIsAURL: a text that is no URL is reported, with the right form.
 func TestAGatewayIsAURL(t *testing.T) {
 	for given, hint := range map[string]string{"127.0.0.1:8080": "http://127.0.0.1:8080",
 		"localhost:8080": "http://localhost:8080", "amtp.example.com": "https://amtp.example.com",

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestDetailsTellMore: people are shown the details that the message does not say, and
-// with --json all are there.
+// TestDetailsTellMore: users see the details that the message does not contain, and
+// --json has all of them.
 func TestDetailsTellMore(t *testing.T) {
 	for _, c := range []struct {
 		message string
