@@ -18,7 +18,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// world is a gateway with its store and its door, where alice writes to others.
+// world is a gateway with its store and its intake, from which alice writes to others.
 type world struct {
 	t        *testing.T
 	store    *sqlite.Store
@@ -112,7 +112,7 @@ func (w *world) settle(p gateway.Parcel, c gateway.Carriage) {
 	}
 }
 
-// fail has the job for a destination refused.
+// fail makes the job for a destination fail.
 func (w *world) fail(d gateway.Destination) gateway.Parcel {
 	w.t.Helper()
 	p, ok := w.claim(d)
@@ -151,8 +151,8 @@ func (w *world) inbox() []gateway.InboxItem {
 	return page.Items
 }
 
-// TestShape: the report says what failed, why, and when it was tried last, and
-// nothing of what the message said. AMTP §8.
+// TestShape: the report says what failed, why, and when it was last tried. It contains
+// nothing of the message. AMTP §8.
 func TestShape(t *testing.T) {
 	w := newWorld(t)
 	id := w.send(w.asAlice(), "alice@a.example", "Lunch <today>", "bob@b.example", "Carol@b.example", "dan@b.example")
@@ -201,8 +201,8 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// TestOnce: the report is in the inbox once although the job runs again and again,
-// also when alice has acknowledged it meanwhile.
+// TestOnce: the report is in the inbox once although the job runs repeatedly, also when
+// alice has acknowledged it meanwhile.
 func TestOnce(t *testing.T) {
 	w := newWorld(t)
 	w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
@@ -243,8 +243,8 @@ func TestEachTime(t *testing.T) {
 	}
 }
 
-// TestRedrivenMeanwhile: when a part of what was reported is redriven before the
-// report is settled, the report that alice has stands.
+// TestRedrivenMeanwhile: when a part of the reported deliveries is redriven before the
+// report is settled, the report that alice has stays.
 func TestRedrivenMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example", "carol@b.example")
@@ -261,7 +261,8 @@ func TestRedrivenMeanwhile(t *testing.T) {
 	}
 }
 
-// TestRedrivenBefore: what is redriven before it was reported is not reported.
+// TestRedrivenBefore: a delivery that is redriven before it was reported is not
+// reported.
 func TestRedrivenBefore(t *testing.T) {
 	w := newWorld(t)
 	w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
@@ -277,8 +278,8 @@ func TestRedrivenBefore(t *testing.T) {
 	}
 }
 
-// TestNobodyToTell: no report to a sender that was removed, before the failure or
-// after it, and none about what came from another domain or is a report itself.
+// TestNobodyToTell: there is no report to a sender that was removed, before the failure
+// or after it. There is none about a message from another domain or about a report.
 func TestNobodyToTell(t *testing.T) {
 	t.Run("removed before the failure", func(t *testing.T) {
 		w := newWorld(t)
@@ -353,8 +354,8 @@ func (w *world) agentAgain(name string) gateway.Agent {
 	return a
 }
 
-// TestUnreadablePayload: a report whose payload does not say what failed still says that
-// the message did.
+// TestUnreadablePayload: a report with an unreadable list of failures still says that
+// the message failed.
 func TestUnreadablePayload(t *testing.T) {
 	w := newWorld(t)
 	id := w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")

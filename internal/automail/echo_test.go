@@ -16,7 +16,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// box is an inbox and a door, with what was done to them.
+// box is an inbox and an intake, with the calls that they received.
 type box struct {
 	EchoStore
 	items    []gateway.InboxItem
@@ -118,8 +118,8 @@ func TestWhoIsAnswered(t *testing.T) {
 	}
 }
 
-// TestOnceAfterACrash: killed between the answer and the acknowledgement, it
-// makes the same answer again, for the door to recognise.
+// TestOnceAfterACrash: after a crash between the answer and the acknowledgement, it
+// makes the same answer again, and the intake recognises it.
 func TestOnceAfterACrash(t *testing.T) {
 	i := item(t, 1, `,"payload":{"a":1}`)
 	e, b := newEcho(t, i)
@@ -156,11 +156,11 @@ func TestWaitsForTheDoor(t *testing.T) {
 	}
 }
 
-// deep is a payload that is nested so often.
+// deep is a payload with that many levels.
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-// TestOneBadMessage: a message that cannot be answered as it is gets a shorter
-// answer, or none, and those behind it are answered all the same, once each.
+// TestOneBadMessage: a message that cannot be answered normally gets a shorter answer,
+// or none. Those after it are still answered, once each.
 func TestOneBadMessage(t *testing.T) {
 	for name, bad := range map[string]struct {
 		more    string
@@ -203,7 +203,7 @@ func TestOneBadMessage(t *testing.T) {
 	}
 }
 
-// door is one that a function keeps.
+// door is an intake with the behaviour of a function.
 type door func(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
 
 func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult,
@@ -211,7 +211,7 @@ func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, 
 	return d(ctx, p, m, id)
 }
 
-// TestAnswersAreSmall: whatever the message is, the answer has a kilobyte at most.
+// TestAnswersAreSmall: for any message, the answer has at most a kilobyte.
 func TestAnswersAreSmall(t *testing.T) {
 	for _, n := range []int{0, 200, 500, 1000, 100_000} {
 		text, err := json.Marshal(strings.Repeat("ä", n))
@@ -233,7 +233,8 @@ func TestAnswersAreSmall(t *testing.T) {
 	}
 }
 
-// TestSixAMinute: to one domain, whoever writes there, and to each other domain too.
+// TestSixAMinute: six answers a minute to one domain, to whichever sender there, and to
+// each other domain too.
 func TestSixAMinute(t *testing.T) {
 	var a answers
 	count := func(d amtp.Domain, at time.Time) (n int) {

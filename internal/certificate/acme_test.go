@@ -28,7 +28,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// made makes a certificate for a host and a time, as files hold it.
+// made makes a certificate for a host and a time, in the form of files.
 func made(t *testing.T, host string, from, to time.Time) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,7 +48,7 @@ func expired(t *testing.T) (cert, key []byte) {
 	return made(t, "amtp.shop.example", time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))
 }
 
-// closed is an authority that nobody can call.
+// closed is an authority that cannot be reached.
 type closed struct{ calls atomic.Int64 }
 
 var errClosed = errors.New("there is no network")
@@ -90,8 +90,8 @@ func show(a *ACME, name string) (string, error) {
 	return c.Leaf.DNSNames[0], nil
 }
 
-// TestShown: each host has its certificate; who names another, or none, is shown
-// that of the first.
+// TestShown: each host has its certificate. A caller that names another host, or none,
+// is shown that of the first.
 func TestShown(t *testing.T) {
 	s := newStore(t)
 	a := newACME(t, s, &closed{}, "amtp.shop.example", "www.shop.example")
@@ -113,8 +113,8 @@ func TestShown(t *testing.T) {
 	}
 }
 
-// TestAnotherGatewayRenewed: what another gateway on the store obtained is used,
-// and the authority is not asked.
+// TestAnotherGatewayRenewed: a certificate that another gateway on the store obtained
+// is used, and the authority is not asked.
 func TestAnotherGatewayRenewed(t *testing.T) {
 	s, authority := newStore(t), &closed{}
 	a := newACME(t, s, authority, "amtp.shop.example")
@@ -129,8 +129,8 @@ func TestAnotherGatewayRenewed(t *testing.T) {
 	}
 }
 
-// TestHalfStored: a certificate whose key is another one is as good as none and
-// is obtained again, by whoever holds the lock.
+// TestHalfStored: a certificate with another key counts as missing, and the gateway
+// that holds the lock obtains it again.
 func TestHalfStored(t *testing.T) {
 	s, authority := newStore(t), &closed{}
 	a := newACME(t, s, authority, "amtp.shop.example")
@@ -148,8 +148,8 @@ func TestHalfStored(t *testing.T) {
 	}
 }
 
-// TestPatience: after a failure the authority is left alone until the next try is
-// due, also by a gateway that starts meanwhile, unless somebody asks for it.
+// TestPatience: after a failure the authority is not asked until the next try is due,
+// also by a gateway that starts meanwhile, except on request.
 func TestPatience(t *testing.T) {
 	s, authority := newStore(t), &closed{}
 	a := newACME(t, s, authority, "amtp.shop.example")
@@ -221,8 +221,8 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestChallengeOverHTTP: the answer to an open question is there for any gateway
-// on the store, and nothing else is.
+// TestChallengeOverHTTP: any gateway on the store gives the answer to an open question,
+// and no other answer.
 func TestChallengeOverHTTP(t *testing.T) {
 	s := newStore(t)
 	asked, other := newACME(t, s, &closed{}, "amtp.shop.example"), newACME(t, s, &closed{}, "amtp.shop.example")
@@ -257,7 +257,8 @@ func TestChallengeOverHTTP(t *testing.T) {
 	}
 }
 
-// handshake returns what a caller is shown, or why it is shown nothing.
+// handshake returns the certificate that a caller is shown, or the reason why none is
+// shown.
 func handshake(a *ACME, name string, protocols []string) (*x509.Certificate, error) {
 	near, far := net.Pipe()
 	defer near.Close()
@@ -290,8 +291,8 @@ func handshake(a *ACME, name string, protocols []string) (*x509.Certificate, err
 	return client.ConnectionState().PeerCertificates[0], nil
 }
 
-// TestChallengeOverTLS: only who asks as an authority does, for a host of ours,
-// while a question is open, is shown its answer.
+// TestChallengeOverTLS: only an authority, for one of our hosts, while a question is
+// open, is shown its answer.
 func TestChallengeOverTLS(t *testing.T) {
 	a := newACME(t, newStore(t), &closed{}, "amtp.shop.example")
 	a.challenges.tells, a.o.HTTP = acme.ChallengeTypeTLSALPN01, false
@@ -319,7 +320,7 @@ func TestChallengeOverTLS(t *testing.T) {
 	}
 }
 
-// TestNoteIsStored as it is read.
+// TestNoteIsStored in the form in which it is read.
 func TestNoteIsStored(t *testing.T) {
 	a := newACME(t, newStore(t), &closed{}, "amtp.shop.example")
 	long := errors.New(string(bytes.Repeat([]byte("é"), 1000)))
@@ -335,8 +336,8 @@ func TestNoteIsStored(t *testing.T) {
 	}
 }
 
-// TestPauseOfAClockThatWasAhead: a pause that was noted by a clock that was ahead is
-// none once it is right.
+// TestPauseOfAClockThatWasAhead: a pause set by a clock that was ahead is ignored once
+// the clock is right.
 func TestPauseOfAClockThatWasAhead(t *testing.T) {
 	const host = "amtp.shop.example"
 	a := newACME(t, newStore(t), &closed{}, host)

@@ -58,8 +58,8 @@ func (p *pair) write(name string, b []byte) {
 
 func serial(s Source) string { return s.List().Certificates[0].Serial }
 
-// TestFileRenewed: a new pair is used at the next look, one that is half written
-// is waited for, and a broken one changes nothing but what is told of it.
+// TestFileRenewed: a new pair is used at the next check. A half-written pair is read
+// again later, and a broken one changes only the reported error.
 func TestFileRenewed(t *testing.T) {
 	p := newPair(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,7 @@ func TestFileRenewed(t *testing.T) {
 	})
 }
 
-// TestFileExpired: a certificate that has ended does not take the place of one
-// that works.
+// TestFileExpired: an expired certificate does not replace one that works.
 func TestFileExpired(t *testing.T) {
 	p := newPair(t)
 	now := time.Now()

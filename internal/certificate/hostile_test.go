@@ -25,11 +25,11 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// authority is one that certifies everybody without looking, and whatever the
-// test likes. It verifies no signatures.
+// authority is an authority that certifies every host without a check, and in any way
+// that the test wants. It verifies no signatures.
 type authority struct {
 	template func(host string) *x509.Certificate
-	otherKey bool                        // certifies a key that nobody has
+	otherKey bool                        // certifies a key that no gateway has
 	refusal  *acme.Problem               // of every order
 	ordered  func(order int)             // is told of each order before it is answered
 	window   func() (from, to time.Time) // in which it suggests a renewal; nil for none
@@ -162,9 +162,8 @@ func valid(from, to time.Duration) func(string) *x509.Certificate {
 	}
 }
 
-// TestWhatServesNobodyIsRefused: what an authority gives takes the place of a
-// certificate that works only if it works, and the authority is not asked again
-// at once.
+// TestWhatServesNobodyIsRefused: a certificate from the authority replaces a working
+// one only if it works. The authority is not asked again at once.
 func TestWhatServesNobodyIsRefused(t *testing.T) {
 	const host = "amtp.shop.example"
 	elsewhere := func(string) *x509.Certificate { return valid(-time.Hour, time.Hour)("other.example") }
@@ -196,8 +195,8 @@ func TestWhatServesNobodyIsRefused(t *testing.T) {
 	}
 }
 
-// TestDueAtOnce: an authority whose certificates are due when they come, as they
-// are where a clock is wrong, is not asked again and again.
+// TestDueAtOnce: an authority may issue certificates that are already due, as when a
+// clock is wrong. It is not asked repeatedly.
 func TestDueAtOnce(t *testing.T) {
 	const host = "amtp.shop.example"
 	a := newACME(t, newStore(t), &authority{template: valid(-80*time.Hour, 10*time.Hour)}, host)
@@ -210,7 +209,7 @@ func TestDueAtOnce(t *testing.T) {
 	}
 }
 
-// TestReplicasFail: of several gateways on one store that wait for each other one
+// TestReplicasFail: of several gateways on one store that wait for each other only one
 // asks, also when the authority refuses, and its note stays.
 func TestReplicasFail(t *testing.T) {
 	const host = "amtp.shop.example"
@@ -244,7 +243,7 @@ func TestReplicasFail(t *testing.T) {
 	}
 }
 
-// watched tells of who does not get a lease.
+// watched reports which gateways do not get a lease.
 type watched struct {
 	Store
 	waits chan struct{}
@@ -258,7 +257,7 @@ func (w *watched) Hold(ctx context.Context, name, owner string, now, until time.
 	return held, err
 }
 
-// TestLongErrors: what an authority writes is bounded wherever it goes.
+// TestLongErrors: text of an authority is bounded wherever it appears.
 func TestLongErrors(t *testing.T) {
 	const host = "amtp.shop.example"
 	a := newACME(t, newStore(t), &authority{refusal: &acme.Problem{Type: acme.ProblemTypeUnauthorized,
@@ -269,8 +268,8 @@ func TestLongErrors(t *testing.T) {
 	}
 }
 
-// TestChallengesOfOurHosts: an authority that names something else than a host
-// of ours writes and deletes nothing in the storage.
+// TestChallengesOfOurHosts: an authority that names something other than one of our
+// hosts writes and deletes nothing in the storage.
 func TestChallengesOfOurHosts(t *testing.T) {
 	const host = "amtp.shop.example"
 	a := newACME(t, newStore(t), &closed{}, host)

@@ -73,8 +73,8 @@ func TestSuggestion(t *testing.T) {
 }
 
 // TestSuggestionsAreSeldom: an authority that wants its suggestion read all the time is
-// asked once in a while. When it does not answer, the former suggestion stays, and that
-// is no failed attempt.
+// asked only at long intervals. When it does not answer, the former suggestion stays,
+// and that is no failed attempt.
 func TestSuggestionsAreSeldom(t *testing.T) {
 	slow.Test(t, "the library waits seven seconds between its questions")
 	t.Parallel()
@@ -106,7 +106,7 @@ func TestSuggestionsAreSeldom(t *testing.T) {
 	}
 }
 
-// stale makes the stored suggestion one that is to be asked for again.
+// stale changes the stored suggestion so that it must be asked for again.
 func stale(t *testing.T, a *ACME, host string) {
 	t.Helper()
 	name := a.site(host).facts
@@ -156,8 +156,8 @@ func TestSuggestionOfNothing(t *testing.T) {
 	}
 }
 
-// TestStoredBeforeTheLibrary: a certificate that is stored without the facts of the
-// library is used until it is due, and then another one takes its place.
+// TestStoredBeforeTheLibrary: a certificate that was stored without the library's facts
+// is used until it is due, and then replaced.
 func TestStoredBeforeTheLibrary(t *testing.T) {
 	const host = "amtp.shop.example"
 	s, ca := newStore(t), &authority{template: valid(-time.Hour, 89*time.Hour)}
@@ -174,7 +174,7 @@ func TestStoredBeforeTheLibrary(t *testing.T) {
 	}
 }
 
-// TestLibraryLog: the library says what it does at level debug, and no key.
+// TestLibraryLog: the library logs its work at level debug, and no key.
 func TestLibraryLog(t *testing.T) {
 	const host = "amtp.shop.example"
 	seal, err := gateway.NewSeal(bytes.Repeat([]byte{1}, gateway.SealKeySize))

@@ -29,10 +29,10 @@ type clocked interface {
 	Now() time.Time
 }
 
-// TestReplicas: of several gateways on one store that need a certificate at the
-// same time one asks the authority, any answers its question, and all show what
-// came of it. When seal.key is lost, they get another. On PostgreSQL each of them
-// has a store of its own, and only the database in common.
+// TestReplicas: several gateways on one store need a certificate at the same time. One
+// asks the authority, any of them answers its question, and all show the result. When
+// seal.key is lost, they get another certificate. On PostgreSQL each has a store of its
+// own, and only the database in common.
 func TestReplicas(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		one := newStore(t)
@@ -49,7 +49,7 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// replicas is TestReplicas with what store opens for each gateway.
+// replicas runs TestReplicas with the store that store opens for each gateway.
 func replicas(t *testing.T, store func() clocked) {
 	const host = "amtp.shop.example"
 	names := fakedns.New(t)

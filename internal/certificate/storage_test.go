@@ -70,7 +70,7 @@ func names(t *testing.T, s *storage) (list []string) {
 	return list
 }
 
-// TestStorage: what certificates need of a storage, on a real store.
+// TestStorage: the operations that certificates need from a storage, on a real store.
 func TestStorage(t *testing.T) {
 	ctx := t.Context()
 	rows := newStore(t)
@@ -106,7 +106,7 @@ func TestStorage(t *testing.T) {
 	}
 }
 
-// errFull is what a store says that cannot write.
+// errFull is the error of a store that cannot write.
 var errFull = errors.New("the disk is full")
 
 // fullStore is a store that does not write.
@@ -116,7 +116,7 @@ func (fullStore) ChangeDocuments(context.Context, string, func([]gateway.Documen
 	return errFull
 }
 
-// TestReplacedWhole: what is not stored whole is not stored at all.
+// TestReplacedWhole: values that cannot all be stored are not stored at all.
 func TestReplacedWhole(t *testing.T) {
 	rows := newStore(t)
 	s := newStorage(t, rows, 1)
@@ -133,9 +133,9 @@ func TestReplacedWhole(t *testing.T) {
 	}
 }
 
-// TestStoredByTheLibrary: the library stores a certificate in three steps and takes
-// back the first when the next fails. The certificate before stays whole all the
-// while, and is replaced in one step.
+// TestStoredByTheLibrary: the library stores a certificate in three steps and removes
+// the first when a later one fails. The former certificate stays whole meanwhile, and
+// is replaced in one step.
 func TestStoredByTheLibrary(t *testing.T) {
 	ctx := t.Context()
 	rows := newStore(t)
@@ -226,7 +226,7 @@ func TestListed(t *testing.T) {
 	}
 }
 
-// TestNames: what a release stored, those after it and those before it find.
+// TestNames: later and earlier releases find the values that a release stored.
 func TestNames(t *testing.T) {
 	at := siteOf((&issuer{directory: "https://ca.example:14000/acme/Dir"}).IssuerKey(), "amtp.shop.example")
 	if want := (site{
@@ -245,7 +245,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestSealLost: what another key sealed is as good as not there.
+// TestSealLost: a value sealed with another key counts as absent.
 func TestSealLost(t *testing.T) {
 	rows := newStore(t)
 	must(t, "store", newStorage(t, rows, 1).Store(t.Context(), "certs/x", []byte("secret")))
@@ -254,8 +254,8 @@ func TestSealLost(t *testing.T) {
 	}
 }
 
-// TestLock: one of two gateways has a lock, the other waits as long as its
-// context, and takes it when it is given back.
+// TestLock: one of two gateways has a lock. The other waits as long as its context, and
+// gets the lock when it is released.
 func TestLock(t *testing.T) {
 	ctx := t.Context()
 	rows := newStore(t)
@@ -281,7 +281,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// leaseTable is leases in memory, for time that a test makes.
+// leaseTable holds leases in memory, by the time of a test.
 type leaseTable struct {
 	gateway.Documents
 	owner string
@@ -304,8 +304,8 @@ func (l *leaseTable) Release(_ context.Context, _, owner string) error {
 	return nil
 }
 
-// TestLockLives: a lock is renewed for as long as it is held, and that of a
-// gateway that died ends by itself.
+// TestLockLives: a lock is renewed for as long as it is held. The lock of a killed
+// gateway ends by itself.
 func TestLockLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := &leaseTable{}

@@ -26,7 +26,7 @@ const (
 	otherKey  = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPDaLHlJ3eymrFr1dSKz3fdIW2N/m8wiO0JHSXQyCESPZrvMz7MAnAHWAxLirnvzzFSofCwinucJ2wHT7mGpRHA=="
 )
 
-// sound is a domain where all is in order.
+// sound is a domain without faults.
 func sound() *doctor.SeenDomain {
 	s := &doctor.SeenDomain{Domain: "shop.example", Host: "amtp.shop.example",
 		Addrs: []netip.Addr{netip.MustParseAddr("8.8.4.4")}}
@@ -52,7 +52,7 @@ func publish(s *doctor.SeenDomain, records ...string) {
 	s.Found, s.FoundErr = amtp.ChooseCapabilities(records, false)
 }
 
-// fails is a call that ended with an error before anything was answered.
+// fails is a call that ended with an error before an answer.
 func fails(s *doctor.SeenDomain, connected, verified bool, err error) {
 	s.Call = doctor.SeenCall{Made: true, Connected: connected, Verified: verified, Err: err, Began: now,
 		Ended: now.Add(time.Second)}
@@ -65,8 +65,8 @@ func own() *doctor.OwnDomain {
 			Record: keyRecord}}}
 }
 
-// TestJudge breaks one thing at a time: the point that is for it says so, says how
-// to mend it, and no other point is blamed.
+// TestJudge breaks one thing at a time. Its point names the fault and the fix, and no
+// other point is blamed.
 func TestJudge(t *testing.T) {
 	refused := errors.New("connection refused")
 	leaf := func(from, to time.Time, hosts ...string) *x509.Certificate {
@@ -271,7 +271,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestWanted: a retired key is looked at while what it signed may be on its way.
+// TestWanted: a retired key is checked while messages that it signed may be on their
+// way.
 func TestWanted(t *testing.T) {
 	o := &doctor.OwnDomain{Keys: []admin.SigningKey{
 		{Selector: "long-ago", State: admin.KeyRetired, Until: amtp.Time{Time: now.Add(-time.Hour)}},

@@ -22,7 +22,7 @@ import (
 	"github.com/amtp-go/amtp/internal/doctor"
 )
 
-// material is what somebody may have published in place of a key.
+// material is a value that may be published in place of a key.
 type material struct{ *testing.T }
 
 func (m material) must(der []byte, err error) string {
@@ -51,8 +51,8 @@ func (m material) ec(curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
-// TestKeyRecords breaks the record of a key in one way at a time: the point of the
-// key says in which, what to do, and no other point is blamed.
+// TestKeyRecords breaks a key's record in one way at a time. The point of the key names
+// the fault and the fix, and no other point is blamed.
 func TestKeyRecords(t *testing.T) {
 	m := material{t}
 	strong, weak, p256, p384 := m.rsa(2048), m.rsa(1024), m.ec(elliptic.P256()), m.ec(elliptic.P384())
@@ -209,7 +209,7 @@ func must64(t *testing.T, s string) []byte {
 	return b
 }
 
-// TestLongTTL: a key that everybody remembers for days is worth a word.
+// TestLongTTL: a key that may be cached for days is mentioned.
 func TestLongTTL(t *testing.T) {
 	for ttl, noted := range map[time.Duration]bool{0: false, 5 * time.Minute: false, 24 * time.Hour: false,
 		48 * time.Hour: true} {
@@ -235,7 +235,8 @@ func (z zone) TXT(_ context.Context, name string) (discovery.Answer, error) {
 	return discovery.Answer{Status: discovery.NoName}, nil
 }
 
-// TestRecordsAtAnotherName: a record that a form put elsewhere is found there.
+// TestRecordsAtAnotherName: a record that a web form put at another name is found
+// there.
 func TestRecordsAtAnotherName(t *testing.T) {
 	const right, key = "v=amtp1;gateway=https://amtp.a.shop.example;auth=sig", "k1._amtpkey.a.shop.example"
 	for _, c := range []struct {
@@ -276,8 +277,7 @@ func TestRecordsAtAnotherName(t *testing.T) {
 	}
 }
 
-// FuzzKeyRecords: what the check calls valid is what every
-// gateway reads, and the other way round.
+// FuzzKeyRecords: the check calls a record valid exactly if every gateway can read it.
 func FuzzKeyRecords(f *testing.F) {
 	for _, txt := range []string{keyRecord, "v=amtpkey1;alg=ES256;p=", "v=amtp1;k=ES256;p=AAAA",
 		`"v=amtpkey1\; alg=RS256\; p=MIIB"`, "V=AMTPKEY1;p=MDAw=;p"} {

@@ -8,8 +8,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestReadersOfRecordsAreLinear: what stands in DNS, and what a gateway answers, is
-// anybody's.
+// TestReadersOfRecordsAreLinear: DNS records and answers of gateways may come from
+// anyone.
 func TestReadersOfRecordsAreLinear(t *testing.T) {
 	slow.Test(t, "it reads long records")
 	texts := hostile.Texts("v=amtpkey1;", "v=amtpkey1; alg=RS256; p=MIIB")

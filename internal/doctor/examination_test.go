@@ -62,8 +62,9 @@ func lines(list []doctor.Finding) (short []string) {
 	return short
 }
 
-// TestExamination: one point for each thing, in one order; a point that cannot be looked at
-// is skipped and not taken for good, and each point that is wrong names a next step.
+// TestExamination: one point for each subject, in one order. A point that cannot be
+// checked is skipped and does not count as good, and each wrong point names a next
+// step.
 func TestExamination(t *testing.T) {
 	up := map[string]string{
 		"/health": `{"status":"healthy","version":"1","timestamp":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`,
@@ -106,7 +107,7 @@ func TestExamination(t *testing.T) {
 	}
 }
 
-// TestProbeOfNobody: without a sender that the gateway knows no message is sent.
+// TestProbeOfNobody: without a sender that the gateway knows, no message is sent.
 func TestProbeOfNobody(t *testing.T) {
 	x := examine(gateway(t, nil))
 	x.Run(t.Context())

@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/doctor"
 )
 
-// TestJudgeClock: what the doctor says of a gateway that does not believe its clock.
+// TestJudgeClock: the finding about a gateway that does not trust its clock.
 func TestJudgeClock(t *testing.T) {
 	const day = 24 * 60 * 60
 	for name, c := range map[string]struct {
@@ -36,7 +36,7 @@ func TestJudgeClock(t *testing.T) {
 	}
 }
 
-// TestJudgeClockSkew: a difference counts beyond the time that the answer took.
+// TestJudgeClockSkew: only a difference beyond the time of the answer counts.
 func TestJudgeClockSkew(t *testing.T) {
 	began := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	ended := began.Add(5 * time.Second)
@@ -56,7 +56,7 @@ func TestJudgeClockSkew(t *testing.T) {
 	}
 }
 
-// TestJudgeQueue: a destination that fails is a fault, mail on its way is none.
+// TestJudgeQueue: a failing destination is a fault; messages on their way are none.
 func TestJudgeQueue(t *testing.T) {
 	for _, tt := range []struct {
 		list admin.JobList
