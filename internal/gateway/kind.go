@@ -96,8 +96,11 @@ func (d Destination) Kind() Kind {
 
 // Agent returns to which local agent is pushed, 0 for any other destination.
 func (d Destination) Agent() int64 {
+	if d.Kind() != KindPush {
+		return 0
+	}
 	id, err := strconv.ParseInt(strings.TrimPrefix(string(d), KindPush.Prefix()), 10, 64)
-	if err != nil || d.Kind() != KindPush {
+	if err != nil {
 		return 0
 	}
 	return id

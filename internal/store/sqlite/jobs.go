@@ -142,10 +142,15 @@ func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) 
 			return p, err
 		}
 	}
+	if !j.Destination.Kind().Decides() {
+		rows, err := c.deliveryRows(`SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
+				LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, j.Row)
+		p.Recipients = store.Deliveries(j.Carried(rows), dir)
+		return p, err
+	}
 	rows, err := c.deliveryRows(`SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
-			LEFT JOIN job j ON j.id = d.job WHERE d.message = ?1 AND (d.job = ?2 OR ?3) ORDER BY d.seq`,
-		j.Row, int64(j.ID), j.Payload != "")
-	p.Recipients = store.Deliveries(j.Carried(rows), dir)
+			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.Row, int64(j.ID))
+	p.Recipients = store.Deliveries(rows, dir)
 	if err != nil || j.Destination.Agent() == 0 {
 		return p, err
 	}
