@@ -112,7 +112,7 @@ func ask(fd int, question []byte, add func(socket)) error {
 		for _, m := range messages {
 			switch m.Header.Type {
 			case syscall.NLMSG_DONE:
-				return nil
+				return doneError(m.Data)
 			case syscall.NLMSG_ERROR:
 				return kernelError(m.Data)
 			case sockDiagByFamily:
@@ -127,6 +127,15 @@ func ask(fd int, question []byte, add func(socket)) error {
 			return nil
 		}
 	}
+}
+
+// doneError is the error with which a dump ended: a number like that of an NLMSG_ERROR, 0
+// or none when all sockets were listed.
+func doneError(data []byte) error {
+	if len(data) < 4 || binary.NativeEndian.Uint32(data) == 0 {
+		return nil
+	}
+	return kernelError(data)
 }
 
 // kernelError is the error number at the head of an NLMSG_ERROR, negative there.

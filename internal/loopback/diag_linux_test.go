@@ -99,6 +99,35 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
+// TestDumpThatFails: a kernel that cannot list the sockets says so at the end of the list,
+// and not in an error message. An empty list would make the listener one that is not shown.
+func TestDumpThatFails(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, netlinkSockDiag)
+	if err != nil {
+		t.Skipf("NOT VERIFIED: this system has no sock_diag: %v", err)
+	}
+	defer syscall.Close(fd)
+	limit := syscall.NsecToTimeval(answerTime.Nanoseconds())
+	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
+	question := request(syscall.AF_INET, syscall.NLM_F_DUMP, netip.AddrPort{}, netip.AddrPort{})
+	question[syscall.SizeofNlMsghdr+1] = 250 // a protocol that no kernel knows, in place of TCP
+	if err := ask(fd, question, func(socket) {}); !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("a list that cannot be had = %v, want ENOENT", err)
+	}
+	for _, c := range []struct {
+		done []byte
+		want error
+	}{
+		{nil, nil}, {[]byte{0, 0, 0, 0}, nil}, {binary.NativeEndian.AppendUint32(nil, 1<<32-2), syscall.ENOENT},
+	} {
+		if err := doneError(c.done); !errors.Is(err, c.want) {
+			t.Errorf("the end %v = %v, want %v", c.done, err, c.want)
+		}
+	}
+}
+
 func BenchmarkOwner(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
