@@ -116,7 +116,7 @@ func ChooseCapabilities(txts []string, allowHTTP bool) (Capabilities, error) {
 // none of them may occur twice. A segment without = is ignored. A text without v=amtp1 is
 // no record, whatever else it has.
 func parseTags(txt string, known ...string) (map[string]string, error) {
-	// Quotes that somebody typed into a form of their DNS provider.
+	// Quotes that a user typed into a web form of a DNS provider.
 	if s := strings.TrimSpace(txt); len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		txt = s[1 : len(s)-1]
 	}

@@ -330,10 +330,10 @@ func (s *Signer) sign(form []byte) ([]byte, error) {
 	return value, nil
 }
 
-// Signable reports why a parsed message cannot be sent under its domain's signature: it
-// has a number that the canonical form would have to change; or a signature of the
-// sender's own, whose key nobody could look up; or a member that a reader that ignores
-// case would take for another one. A gateway calls it before it accepts a message for
+// Signable reports why a parsed message cannot be sent under its domain's signature. It
+// has a number that the canonical form would have to change; or it has a signature of
+// the sender's own, whose key is published nowhere; or a member that a case-insensitive
+// reader would take for another one. A gateway calls it before it accepts a message for
 // another domain. nil means that the message can be signed.
 func (m *Message) Signable() *Error {
 	if m.Signature != nil {
