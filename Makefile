@@ -27,8 +27,10 @@ format:
 
 vet:
 	$(GO) vet ./...
-	GOOS=windows $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli
-	GOOS=darwin $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli
+	GOOS=windows $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli ./internal/profile \
+		./internal/render ./internal/doctor ./internal/service
+	GOOS=darwin $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli ./internal/profile \
+		./internal/render ./internal/doctor ./internal/service
 
 lint:
 	$(GO) run $(STATICCHECK) ./...
