@@ -22,7 +22,7 @@ var uncontained = map[string]string{
 	"courier/remote.go":          "journey.contained",
 	"receipt/receipt.go":         "Sender.contained",
 	"discovery/memory.go":        "memory.contained",
-	"certificate/lock.go":        "locks.renew contains each renewal",
+	"lease/lease.go":             "Terms.hold contains each renewal",
 	"store/sqlite/check.go":      "part of the command amtp check, which is no gateway",
 	"store/sqlite/sqlite.go":     "Store.keep, and the batcher and the checkpointer contain each batch",
 	"store/postgres/postgres.go": "Store.keep, and the batchers contain each batch",
