@@ -42,7 +42,7 @@ type Certificate struct {
 type CertificateList struct {
 	Source string `json:"source"` // CertificateFile or CertificateACME
 	From   string `json:"from"`   // the file, or the directory of the authority
-	// how the authority checks that the host is ours: http-01 or tls-alpn-01
+	// how the authority checks that the host is ours: http-01, tls-alpn-01 or dns-01
 	Challenge    string        `json:"challenge,omitempty"`
 	Certificates []Certificate `json:"certificates"`
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,7 +48,7 @@ type acmeWorld struct {
 // newACMEWorld makes the world and starts pebble, but not the gateway.
 func newACMEWorld(t *testing.T, validity time.Duration, settings ...string) *acmeWorld {
 	t.Helper()
-	w := &acmeWorld{t: t, dir: t.TempDir(), ports: pebble.Ports(t, 2), settings: settings, dns: fakedns.New(t),
+	w := &acmeWorld{t: t, dir: t.TempDir(), ports: pebble.Ports(t, 2), settings: settings, dns: fakedns.New(t, dnsKey),
 		log: &syncBuffer{}}
 	w.dns.Addrs(certified, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
 	w.authority = pebble.New(t, pebble.Options{DNS: w.dns.Addr(), HTTPPort: w.ports[1], TLSPort: w.ports[0],
@@ -58,6 +59,21 @@ func newACMEWorld(t *testing.T, validity time.Duration, settings ...string) *acm
 // overHTTP returns the settings for HTTP-01.
 func (w *acmeWorld) overHTTP() string {
 	return fmt.Sprintf("AMTP_ACME_HTTP_ADDRESS=127.0.0.1:%d", w.ports[1])
+}
+
+// dnsKey is the key with which the name server takes updates.
+var dnsKey = fakedns.Key{Name: "amtp-key", Secret: base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))}
+
+// inDNS returns the settings for DNS-01. The name server gets the zone of the host.
+func (w *acmeWorld) inDNS() []string {
+	w.t.Helper()
+	w.dns.SOA("shop.example", time.Hour, time.Hour)
+	file := filepath.Join(w.t.TempDir(), "tsig")
+	if err := os.WriteFile(file, []byte(dnsKey.Secret+"\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return []string{"AMTP_ACME_DNS_SERVER=" + w.dns.Addr().String(), "AMTP_ACME_DNS_KEY_NAME=" + dnsKey.Name,
+		"AMTP_ACME_DNS_KEY_FILE=" + file, "AMTP_DNS_RESOLVERS=" + w.dns.Addr().String()}
 }
 
 // start starts the gateway with what it has stored.
@@ -149,12 +165,16 @@ func (w *acmeWorld) trusted() error {
 // log.
 func TestACME(t *testing.T) {
 	slow.Test(t, "it runs an authority for certificates")
-	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
+	for _, challenge := range []string{"http-01", "tls-alpn-01", "dns-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			t.Parallel()
 			w := newACMEWorld(t, 0)
-			if challenge == "http-01" {
+			switch challenge {
+			case "http-01":
 				w.settings = append(w.settings, w.overHTTP())
+			case "dns-01":
+				w.settings = w.inDNS()
+				w.dns.Addrs(certified) // the authority finds no address of the host
 			}
 			w.start()
 			first := w.await("the first certificate", some)
@@ -185,6 +205,9 @@ func TestACME(t *testing.T) {
 			}
 			w.stop()
 			w.noKeyInTheOpen()
+			if left := w.dns.Texts("_acme-challenge." + certified); len(left) != 0 {
+				t.Errorf("DNS still has %q", left)
+			}
 		})
 	}
 }
@@ -201,11 +224,11 @@ func (w *acmeWorld) noKeyInTheOpen() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if bytes.Contains(b, []byte("PRIVATE KEY")) {
+		if bytes.Contains(b, []byte("PRIVATE KEY")) || bytes.Contains(b, []byte(dnsKey.Secret)) {
 			w.t.Errorf("%s holds a private key in the clear", name)
 		}
 	}
-	if strings.Contains(w.log.String(), "PRIVATE KEY") {
+	if log := w.log.String(); strings.Contains(log, "PRIVATE KEY") || strings.Contains(log, dnsKey.Secret) {
 		w.t.Error("the log holds a private key")
 	}
 }
@@ -338,6 +361,33 @@ func TestACMERefused(t *testing.T) {
 	if _, c := w.list(); time.Until(c.Next.Time) < 30*time.Second || w.authority.Asked("POST /order-plz") != orders {
 		t.Errorf("after a restart: next try at %v, %d orders, want the pause to go on and %d orders", c.Next,
 			w.authority.Asked("POST /order-plz"), orders)
+	}
+}
+
+// TestACMEInDNSRefused: when the name server refuses the gateway's updates, its answer is
+// in the list. Once it accepts them, the gateway gets its certificate.
+func TestACMEInDNSRefused(t *testing.T) {
+	slow.Test(t, "it runs an authority for certificates")
+	t.Parallel()
+	w := newACMEWorld(t, 0)
+	w.settings = w.inDNS()
+	w.dns.Addrs(certified)
+	w.dns.Behave("shop.example", fakedns.Refusing)
+	w.start()
+	until(t, "the refusal", func() bool { _, c := w.list(); return c.Error != "" })
+	if list, c := w.list(); !strings.Contains(c.Error, "REFUSED") || list.Challenge != "dns-01" ||
+		c.State != admin.CertificateMissing {
+		t.Errorf("got %+v by %q, want none by dns-01, and the answer of the name server", c, list.Challenge)
+	}
+	w.dns.Behave("shop.example", fakedns.Answering)
+	if _, err := w.operator().RenewCertificates(context.Background(), false); err != nil {
+		t.Errorf("renew: got %v, want a certificate", err)
+	}
+	if err := w.trusted(); err != nil {
+		t.Errorf("a caller who trusts the authority: %v", err)
+	}
+	if left := w.dns.Texts("_acme-challenge." + certified); len(left) != 0 {
+		t.Errorf("DNS still has %q", left)
 	}
 }
 

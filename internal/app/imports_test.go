@@ -124,7 +124,7 @@ var only = map[string][]string{
 	"github.com/caddyserver/certmagic":   {"internal/certificate"},
 	"github.com/mholt/acmez/v3":          {"internal/certificate"},
 	"go.uber.org/zap":                    {"internal/certificate"},
-	"github.com/miekg/dns":               {"internal/discovery", "internal/test/fakedns"},
+	"github.com/miekg/dns":               {"internal/certificate", "internal/discovery", "internal/test/fakedns"},
 }
 
 type pkg struct {

@@ -41,9 +41,14 @@ func (a *App) certify() (err error) {
 	if err != nil {
 		return err
 	}
+	answers, err := answersInDNS(a.cfg)
+	if err != nil {
+		return err
+	}
 	obtained, err := certificate.NewACME(context.Background(), certificate.ACMEOptions{
 		Hosts: a.cfg.CertificateHosts(), Directory: a.cfg.ACME.Directory, Email: a.cfg.ACME.Email,
 		HTTP:   a.cfg.ACME.HTTPAddress != "",
+		DNS:    answers,
 		Client: client, Version: amtp.SoftwareVersion(), Store: a.store, Seal: a.seal, Now: a.clock.Now, Log: a.log,
 	})
 	if err != nil {
@@ -81,6 +86,28 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 		}
 	}
 	return outbound.New(o), nil
+}
+
+// answersInDNS says where the gateway answers DNS-01. It returns nil if the gateway uses
+// another challenge.
+func answersInDNS(cfg config.Config) (*certificate.DNS01, error) {
+	o := cfg.ACME
+	if o.DNSServer == "" {
+		return nil, nil
+	}
+	secret, err := config.ReadDNSKey(o.DNSKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read acme.dns_key_file: %w", err)
+	}
+	resolver := operate.NewResolver(cfg)
+	return &certificate.DNS01{
+		Server: o.DNSServer, Zone: string(o.DNSZone), Alias: string(o.DNSAlias), KeyName: string(o.DNSKeyName),
+		Algorithm: o.DNSKeyAlgorithm, Secret: secret, Lookup: resolver.Addresses,
+		TXT: func(ctx context.Context, name string) ([]string, error) {
+			answer, err := resolver.TXT(ctx, name)
+			return answer.Records, err
+		},
+	}, nil
 }
 
 // literal returns an address to listen on, with localhost as 127.0.0.1 whatever a hosts

@@ -30,6 +30,7 @@ type ACMEOptions struct {
 	// HTTP makes the authority ask by HTTP-01, and not by TLS-ALPN-01. Challenges of
 	// the ACME answers HTTP-01, and Certificate answers TLS-ALPN-01.
 	HTTP bool
+	DNS  *DNS01 // the authority looks by DNS-01; nil if it does not
 
 	Client  *http.Client // to the authority
 	Version string       // of this program
@@ -73,13 +74,17 @@ func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 	s := &storage{store: o.Store, seal: o.Seal, now: o.Now, log: o.Log,
 		locks: locks{leases: o.Store, now: o.Now, log: o.Log}}
 	c := &challenges{storage: s, hosts: o.Hosts, tells: acme.ChallengeTypeTLSALPN01}
-	if o.HTTP {
+	solver := acmez.Solver(c)
+	switch {
+	case o.DNS != nil:
+		c.tells, solver = acme.ChallengeTypeDNS01, newRecords(c, *o.DNS)
+	case o.HTTP:
 		c.tells = acme.ChallengeTypeHTTP01
 	}
 	a := &ACME{
 		o: o, storage: s, challenges: c,
 		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s,
-			challenges: c},
+			solvers: map[string]acmez.Solver{c.tells: solver}},
 		library: zap.New(core{log: o.Log}),
 		wake:    make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		inUse: map[string]*tls.Certificate{}, hints: map[string]acme.RenewalInfo{}, notes: map[string]note{},
@@ -98,7 +103,7 @@ func (a *ACME) Challenges() http.Handler { return a.challenges }
 
 // Protocols are the protocols that the listener must speak for the authority.
 func (a *ACME) Protocols() []string {
-	if a.o.HTTP {
+	if a.challenges.tells != acme.ChallengeTypeTLSALPN01 {
 		return nil
 	}
 	return []string{acmez.ACMETLS1Protocol}

@@ -26,7 +26,7 @@ import (
 type challenges struct {
 	storage *storage
 	hosts   []string
-	tells   string // acme.ChallengeTypeHTTP01 or acme.ChallengeTypeTLSALPN01
+	tells   string // the type of the questions, such as acme.ChallengeTypeHTTP01
 }
 
 // challengePath is the directory that HTTP-01 requests.

@@ -23,12 +23,12 @@ import (
 // issuer asks the authority for the library. The library's own issuer accepts no HTTP
 // client: docs/decisions/043.
 type issuer struct {
-	client     *http.Client
-	directory  string
-	email      string
-	version    string
-	storage    *storage
-	challenges *challenges
+	client    *http.Client
+	directory string
+	email     string
+	version   string
+	storage   *storage
+	solvers   map[string]acmez.Solver // by the type of a challenge
 }
 
 // pollTime is how long the authority may take to check one challenge.
@@ -39,7 +39,7 @@ func (i *issuer) acmez() *acmez.Client {
 	return &acmez.Client{
 		Client: &acme.Client{Directory: i.directory, HTTPClient: i.client, UserAgent: "amtp/" + i.version,
 			PollTimeout: pollTime},
-		ChallengeSolvers: map[string]acmez.Solver{i.challenges.tells: i.challenges},
+		ChallengeSolvers: i.solvers,
 	}
 }
 

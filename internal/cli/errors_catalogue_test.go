@@ -223,6 +223,7 @@ var steps = map[string]string{
 	"…: …; another process may use the directory now, so the gateway stops":                   "Start the gateway again. Nothing deletes `amtp.lock` but people and their scripts.",
 	"the disk reported an error; nothing more is written, so the gateway stops":               "Look at the disk and at the system's log, then `amtp check`, then start again. What was answered with 202 is there, or `amtp check` says that it is not.",
 	"read acme.ca_file: …":                                                                    "`amtp config check` says what is wrong with the file.",
+	"read acme.dns_key_file: …":                                                               "`amtp config check` says what is wrong with the file.",
 	"read outbound.ca_file: …":                                                                "`amtp config check` says what is wrong with the file.",
 	"read the records of other domains: …":                                                    "`amtp config check` says what is wrong with `peers` or `dns.mock_records`.",
 	"serve: …":                                                                                "Start it again; if it stays, the text names the cause.",

@@ -23,7 +23,15 @@ type ACME struct {
 	Directory   string
 	CAFile      string
 	Hosts       []amtp.Domain
-	HTTPAddress string // host:port, "" for TLS-ALPN-01
+	HTTPAddress string // host:port, "" for TLS-ALPN-01 or DNS-01
+
+	// For DNS-01, with a name server that accepts signed updates.
+	DNSServer       string // host:port, "" for another challenge
+	DNSZone         amtp.Domain
+	DNSAlias        amtp.Domain
+	DNSKeyName      amtp.Domain
+	DNSKeyAlgorithm string
+	DNSKeyFile      string
 }
 
 // letsEncrypt is the directory of Let's Encrypt, the default authority.
@@ -50,6 +58,21 @@ func (a *ACME) settings() []setting {
 		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS",
 			value:   bind(&a.HTTPAddress, "host:port", parseOptional, same),
 			meaning: "The address on which the gateway answers the authority's HTTP-01 challenges, and nothing else. It is port 80 of the hosts, or the address to which a proxy passes /.well-known/acme-challenge/. If it is not set, the authority uses port 443 (TLS-ALPN-01)."},
+		{path: "acme.dns_server", env: "AMTP_ACME_DNS_SERVER",
+			value:   bind(&a.DNSServer, "host:port", parseNameServer, same),
+			meaning: "A name server that accepts signed updates (RFC 2136), with its port unless that is 53. If it is set, the gateway answers the authority's challenges there (DNS-01). The authority then connects to no port of the hosts."},
+		{path: "acme.dns_zone", env: "AMTP_ACME_DNS_ZONE", value: optionalDomain(&a.DNSZone),
+			meaning: "The zone that is updated. By default the gateway asks acme.dns_server for it."},
+		{path: "acme.dns_alias", env: "AMTP_ACME_DNS_ALIAS", value: optionalDomain(&a.DNSAlias),
+			meaning: "The name at which the answers are written. Set it if _acme-challenge.{host} is an alias (CNAME) of that name, so that the gateway needs no key for the zone of the hosts."},
+		{path: "acme.dns_key_name", env: "AMTP_ACME_DNS_KEY_NAME", value: optionalDomain(&a.DNSKeyName),
+			meaning: "The name of the key that signs the updates (TSIG, RFC 8945), as the name server knows it."},
+		{path: "acme.dns_key_algorithm", env: "AMTP_ACME_DNS_KEY_ALGORITHM", def: "hmac-sha256",
+			value: choice(&a.DNSKeyAlgorithm, option[string]{"hmac-sha256", "hmac-sha256"},
+				option[string]{"hmac-sha384", "hmac-sha384"}, option[string]{"hmac-sha512", "hmac-sha512"}),
+			meaning: "The algorithm of that key."},
+		{path: "acme.dns_key_file", env: "AMTP_ACME_DNS_KEY_FILE", value: path(&a.DNSKeyFile),
+			meaning: "File with the secret of that key in base64. Only its owner may have access to it (mode 0600). It is read at the start."},
 	}
 }
 
@@ -123,6 +146,7 @@ func (l *loader) checkACME() {
 	if http := c.ACME.HTTPAddress; http != "" && http == c.Server.Address && !strings.HasSuffix(http, ":0") {
 		l.refuse("acme.http_address", "is that of the gateway itself; give another port")
 	}
+	l.checkACMEDNS()
 	if file := c.ACME.CAFile; file != "" {
 		l.checkAuthorities("acme.ca_file", file)
 	}

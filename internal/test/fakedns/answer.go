@@ -17,7 +17,12 @@ func (d *Server) handler(tcp bool) dns.HandlerFunc {
 		if len(q.Question) != 1 {
 			return
 		}
-		answer := d.answer(q, tcp)
+		var answer *dns.Msg
+		if q.Opcode == dns.OpcodeUpdate {
+			answer = d.update(q, w.TsigStatus())
+		} else {
+			answer = d.answer(q, tcp)
+		}
 		if answer == nil {
 			return
 		}
@@ -27,6 +32,7 @@ func (d *Server) handler(tcp bool) dns.HandlerFunc {
 			}
 			answer.Truncate(size)
 		}
+		sign(answer, q, w.TsigStatus())
 		// A client that has stopped listening gets no answer.
 		_ = w.WriteMsg(answer)
 	}

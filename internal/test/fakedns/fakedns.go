@@ -35,6 +35,7 @@ const (
 type Server struct {
 	addr    netip.AddrPort
 	servers []*dns.Server
+	secrets map[string]string // of its keys, by name
 
 	mu    sync.Mutex
 	names map[string]*records // by name in lower case with its final dot
@@ -51,11 +52,15 @@ type records struct {
 	rounds [][]netip.Addr // one for each question for A; the last one for all further questions
 }
 
-// New starts a name server that runs until the test ends.
-func New(t testing.TB) *Server {
+// New starts a name server that runs until the test ends. It accepts updates that are
+// signed with one of the keys, and no others.
+func New(t testing.TB, keys ...Key) *Server {
 	t.Helper()
 	d := &Server{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{},
-		byTCP: map[string]int{}}
+		byTCP: map[string]int{}, secrets: map[string]string{}}
+	for _, k := range keys {
+		d.secrets[key(k.Name)] = k.Secret
+	}
 	if err := d.listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +98,8 @@ func (d *Server) listen() (err error) {
 // serve starts s and returns when it listens.
 func (d *Server) serve(s *dns.Server) {
 	started := make(chan struct{})
+	s.TsigSecret = d.secrets
+	s.MsgAcceptFunc = accepts
 	s.NotifyStartedFunc = func() { close(started) }
 	go s.ActivateAndServe() // ends with Shutdown
 	<-started
