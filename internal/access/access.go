@@ -52,7 +52,7 @@ const (
 // Caller returns who makes the request. The error is an *amtp.Error: 401 for a
 // key that is not right, 400 for credentials that contradict one another, 429
 // for an address that keeps guessing.
-func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, *amtp.Error) {
+func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, error) {
 	admin, adminShown, err := header(r, "X-Admin-Key")
 	if err != nil {
 		return gateway.Principal{}, err
@@ -81,7 +81,7 @@ func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Toleran
 		case d.isAdmin(key, guessing):
 			p.Admin = true
 		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
-			return gateway.Principal{}, gateway.Refusal(fault)
+			return gateway.Principal{}, fault
 		default:
 			wrong := d.Wrong(r, now, gateway.Refusal(gateway.ErrRevoked))
 			if keyShown = false; !open || tolerance != AnyKey {
@@ -95,7 +95,7 @@ func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Toleran
 
 // Wrong counts a failed attempt to show something secret and replaces err when the
 // address has had too many of them.
-func (d *Authenticator) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
+func (d *Authenticator) Wrong(r *http.Request, now time.Time, err error) error {
 	wait := d.Failures.Count(d.Proxies.Client(r), now)
 	if wait == 0 {
 		return err
@@ -129,7 +129,7 @@ func (d *Authenticator) isAdmin(key string, guessing bool) bool {
 }
 
 // credential returns the key in Authorization (Bearer) or X-API-Key.
-func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
+func credential(r *http.Request) (key string, shown bool, err error) {
 	auth, shown, err := header(r, "Authorization")
 	if err != nil {
 		return "", false, err
@@ -154,7 +154,7 @@ func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
 }
 
 // header returns a header that may stand once. Empty counts as absent.
-func header(r *http.Request, name string) (string, bool, *amtp.Error) {
+func header(r *http.Request, name string) (string, bool, error) {
 	values := r.Header[name]
 	if len(values) > 1 {
 		return "", false, amtp.Errorf(amtp.CodeInvalidRequest,

@@ -25,7 +25,7 @@ func TestShortAdminKeysWait(t *testing.T) {
 	const short, long = "qz7qz7qz7qz7qz7qz7", "amtp_admin_0123456789012345678901234567890123456789"
 	d := &access.Authenticator{Owners: ownerless{}, Admin: []string{short, long}, Failures: access.NewFailures()}
 	now := time.Date(2026, 11, 22, 17, 0, 0, 0, time.UTC)
-	shows := func(header, key, from string) (bool, *amtp.Error) {
+	shows := func(header, key, from string) (bool, error) {
 		r := httptest.NewRequest("GET", "/v1/admin/agents", nil)
 		r.Header.Set(header, key)
 		r.RemoteAddr = from + ":4711"
@@ -37,14 +37,14 @@ func TestShortAdminKeysWait(t *testing.T) {
 			t.Fatalf("the short key, before the bound: %v", refused)
 		}
 		if _, refused := shows("X-Admin-Key", "guess", "192.0.2.1"); refused == nil ||
-			refused.Code != amtp.CodeAdminAccessDenied {
+			gateway.CodeOf(refused) != amtp.CodeAdminAccessDenied {
 			t.Fatalf("a guess: %v", refused)
 		}
 	}
 	_, _ = shows("X-Admin-Key", "guess", "192.0.2.1")
 	for header, write := range map[string]func(string) string{"X-Admin-Key": strings.Clone, "Authorization": func(k string) string { return "Bearer " + k }, "X-Api-Key": strings.Clone} {
 		if admin, refused := shows(header, write(short), "192.0.2.1"); admin || refused == nil ||
-			refused.Code != amtp.CodeRateLimitExceeded {
+			gateway.CodeOf(refused) != amtp.CodeRateLimitExceeded {
 			t.Errorf("%s, the short key beyond the bound: admin %v, %v, want 429", header, admin, refused)
 		}
 		if admin, refused := shows(header, write(long), "192.0.2.1"); !admin {

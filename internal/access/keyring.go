@@ -170,7 +170,7 @@ func ReadKeys(list []gateway.Document, d amtp.Domain) (keys []admin.SigningKey, 
 // refused while others may not know the key: until its record has been in DNS
 // for an hour, unless at once is set. It is refused as well where the configuration
 // names the key, which the next start would go back to.
-func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, *amtp.Error) {
+func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, error) {
 	if k.Brought != nil && k.Brought.Selector != selector {
 		return admin.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
 			"The configuration says that %s signs. Change or remove AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, and start the gateway again.",
@@ -184,7 +184,7 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.
 	var used admin.SigningKey
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	err := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
+	err := k.change(ctx, selector, func(key *admin.SigningKey) error {
 		switch {
 		case key.Selector == selector && key.State != admin.KeyWaiting:
 			return amtp.Errorf(amtp.CodeConflict, "The key %s is %s already.", selector, key.State)
@@ -197,19 +197,19 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.
 		return nil
 	})
 	if err != nil {
-		return admin.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, err
 	}
 	if err := k.use(context.WithoutCancel(ctx)); err != nil { // it is stored that it signs
-		return admin.SigningKey{}, gateway.Refusal(err)
+		return admin.SigningKey{}, err
 	}
 	return used, nil
 }
 
 // Retire ends a key that waits, so that it is never used. The one in use ends
 // when another takes its place.
-func (k *Keyring) Retire(ctx context.Context, selector string) (admin.SigningKey, *amtp.Error) {
+func (k *Keyring) Retire(ctx context.Context, selector string) (admin.SigningKey, error) {
 	var ended admin.SigningKey
-	err := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
+	err := k.change(ctx, selector, func(key *admin.SigningKey) error {
 		switch {
 		case key.Selector != selector:
 			return nil
@@ -223,7 +223,7 @@ func (k *Keyring) Retire(ctx context.Context, selector string) (admin.SigningKey
 		return nil
 	})
 	if err != nil {
-		return admin.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, err
 	}
 	return ended, nil
 }
@@ -236,24 +236,15 @@ func (k *Keyring) retire(key *admin.SigningKey) {
 	}
 }
 
-func noKey(selector string) *amtp.Error {
+func noKey(selector string) error {
 	return amtp.Errorf(amtp.CodeKeyNotFound, "There is no signing key %.80q. Those that are: amtp keys list", selector)
 }
 
-// refusal returns what change refused, or what the store says.
-func refusal(err error) *amtp.Error {
-	var e *amtp.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return gateway.Refusal(err)
-}
-
 // published checks that others have had time to learn of a key.
-func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
+func (k *Keyring) published(ctx context.Context, selector string) error {
 	record, err := k.Records.Key(ctx, "", k.Domain, selector)
-	var refused *amtp.Error
-	changed := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
+	var refused error
+	changed := k.change(ctx, selector, func(key *admin.SigningKey) error {
 		now := k.Now()
 		switch {
 		case key.Selector != selector || key.State != admin.KeyWaiting:
@@ -266,23 +257,23 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 			fallthrough
 		case now.Sub(key.Seen.Time) < publishTime:
 			ready := key.Seen.Add(publishTime)
-			refused = amtp.Errorf(amtp.CodeConflict,
+			early := amtp.Errorf(amtp.CodeConflict,
 				"DNS shows the key %s since %s. Others may remember until %s that it was not there; use it then, or at once with --now.",
 				selector, key.Seen.UTC().Format(time.RFC3339), ready.UTC().Format(time.RFC3339)).With("ready_at",
 				amtp.Time{Time: ready})
-			refused.RetryAfter = ready.Sub(now)
+			early.RetryAfter, refused = ready.Sub(now), early
 		}
 		return nil
 	})
 	if changed != nil {
-		return refusal(changed)
+		return changed
 	}
 	return refused
 }
 
 // change has fn look at every key and stores what it changes. Nothing changes when
 // there is no key of that name.
-func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.SigningKey) *amtp.Error) error {
+func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.SigningKey) error) error {
 	return k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		if !slices.ContainsFunc(list, func(s gateway.Document) bool { return s.Name == selector }) {
 			return nil, noKey(selector)

@@ -69,7 +69,7 @@ func isWaiting(key admin.SigningKey) bool { return key.State == admin.KeyWaiting
 
 // Generate makes a key that waits, of ES256 or RS256, under a selector that was
 // never used; "" is the day. Bits are those of an RSA key, 0 for 2048.
-func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.SigningKey, *amtp.Error) {
+func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.SigningKey, error) {
 	switch {
 	case n.Algorithm == "":
 		n.Algorithm = amtp.ES256
@@ -91,14 +91,14 @@ func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.Si
 	}
 	private, err := makeKey(n.Algorithm, n.Bits)
 	if err != nil {
-		return admin.SigningKey{}, gateway.Refusal(err)
+		return admin.SigningKey{}, err
 	}
 	return k.add(ctx, n.Selector, private)
 }
 
 // Import adds a key from elsewhere, which waits. When it waits or signs already
 // under the selector nothing changes.
-func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, *amtp.Error) {
+func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, error) {
 	if selector == "" {
 		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
 			"A key that is brought along needs the selector under which its record is, or will be, in DNS.").With("field",
@@ -112,7 +112,7 @@ func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Si
 
 // mayAdd says before a key is made whether it could be added, since making one may
 // take seconds.
-func (k *Keyring) mayAdd(ctx context.Context, selector string) *amtp.Error {
+func (k *Keyring) mayAdd(ctx context.Context, selector string) error {
 	if selector != "" {
 		if refused := k.checkSelector(selector); refused != nil {
 			return refused
@@ -120,12 +120,12 @@ func (k *Keyring) mayAdd(ctx context.Context, selector string) *amtp.Error {
 	}
 	keys, err := k.Keys(ctx)
 	if err != nil {
-		return gateway.Refusal(err)
+		return err
 	}
 	return room(keys, selector)
 }
 
-func (k *Keyring) checkSelector(selector string) *amtp.Error {
+func (k *Keyring) checkSelector(selector string) error {
 	if _, err := amtp.KeyRecordName(selector, k.Domain); err != nil {
 		return amtp.Errorf(amtp.CodeInvalidRequest, "The selector cannot be used: %v.", err).With("field", "selector")
 	}
@@ -133,7 +133,7 @@ func (k *Keyring) checkSelector(selector string) *amtp.Error {
 }
 
 // room refuses a key when its selector was used, or too many wait.
-func room(keys []admin.SigningKey, selector string) *amtp.Error {
+func room(keys []admin.SigningKey, selector string) error {
 	waiting := 0
 	for _, key := range keys {
 		if key.Selector == selector {
@@ -154,7 +154,7 @@ func room(keys []admin.SigningKey, selector string) *amtp.Error {
 
 // add stores a key, which waits.
 func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added admin.SigningKey,
-	refused *amtp.Error) {
+	refused error) {
 	err := k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		keys, err := ReadKeys(list, k.Domain)
 		if err != nil {
@@ -179,7 +179,7 @@ func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signe
 		return append(list, s), nil
 	})
 	if err != nil {
-		return admin.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, err
 	}
 	return added, nil
 }

@@ -118,13 +118,13 @@ func TestGenerateRefuses(t *testing.T) {
 		{Algorithm: amtp.RS256, Bits: -1}, {Selector: "a.b"}, {Selector: "UPPER"}, {Selector: "-"},
 		{Selector: strings.Repeat("a", 64)},
 	} {
-		if key, refused := r.Generate(t.Context(), n); refused == nil || refused.Code != amtp.CodeInvalidRequest ||
-			refused.Details["field"] == nil {
+		if key, refused := r.Generate(t.Context(), n); refused == nil || gateway.CodeOf(refused) != amtp.CodeInvalidRequest ||
+			gateway.Refusal(refused).Details["field"] == nil {
 			t.Errorf("Generate(%+v) = %+v, %v; want INVALID_REQUEST_FORMAT with its field", n, key, refused)
 		}
 	}
 	if key, refused := r.Generate(t.Context(), admin.NewSigningKey{Selector: "20261122"}); refused == nil ||
-		refused.Code != amtp.CodeConflict {
+		gateway.CodeOf(refused) != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v under a selector that is used; want CONFLICT", key, refused)
 	}
 	for i := range 8 {
@@ -133,7 +133,7 @@ func TestGenerateRefuses(t *testing.T) {
 		}
 	}
 	if key, refused := r.Generate(t.Context(), admin.NewSigningKey{}); refused == nil ||
-		refused.Code != amtp.CodeConflict {
+		gateway.CodeOf(refused) != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v while eight wait; want CONFLICT", key, refused)
 	}
 }
@@ -152,7 +152,7 @@ func TestImport(t *testing.T) {
 			t.Errorf("Import again = %+v, %v; want %+v", again, refused, added)
 		}
 		if _, refused := r.Import(t.Context(), selector, ecKey(t)); refused == nil ||
-			refused.Code != amtp.CodeConflict {
+			gateway.CodeOf(refused) != amtp.CodeConflict {
 			t.Errorf("Import of another key under the selector: %v, want CONFLICT", refused)
 		}
 		used, refused := r.Use(t.Context(), selector, true)
@@ -168,12 +168,12 @@ func TestImport(t *testing.T) {
 			t.Errorf("Import of the key in use = %+v, %v", again, refused)
 		}
 	}
-	if _, refused := r.Import(t.Context(), "20261122", rsaKey(t)); refused == nil || refused.Code != amtp.CodeConflict {
+	if _, refused := r.Import(t.Context(), "20261122", rsaKey(t)); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict {
 		t.Errorf("Import under the selector of a retired key: %v, want CONFLICT", refused)
 	}
 	for _, selector := range []string{"", "K1", "k.1"} {
 		if _, refused := r.Import(t.Context(), selector, rsaKey(t)); refused == nil ||
-			refused.Code != amtp.CodeInvalidRequest {
+			gateway.CodeOf(refused) != amtp.CodeInvalidRequest {
 			t.Errorf("Import under %q: %v, want INVALID_REQUEST_FORMAT", selector, refused)
 		}
 	}
@@ -270,8 +270,8 @@ func TestBroughtKeySigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, refused := first.Use(t.Context(), next.Selector, true); refused == nil || refused.Code != amtp.CodeConflict ||
-		!strings.Contains(refused.Message, "AMTP_SIGNATURE_PRIVATE_KEY_FILE") {
+	if _, refused := first.Use(t.Context(), next.Selector, true); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict ||
+		!strings.Contains(gateway.Refusal(refused).Message, "AMTP_SIGNATURE_PRIVATE_KEY_FILE") {
 		t.Errorf("Use of another key than the configuration names: %v, want CONFLICT", refused)
 	}
 	// Without the setting another key may be used; with it k1 signs again.

@@ -77,8 +77,8 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 		if refused == nil {
 			t.Fatalf("%s: Use = nil, want CONFLICT", step)
 		}
-		if refused.Code != amtp.CodeConflict || refused.RetryAfter != wait || r.Signer().Selector() != first {
-			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, refused.RetryAfter,
+		if gateway.CodeOf(refused) != amtp.CodeConflict || gateway.Refusal(refused).RetryAfter != wait || r.Signer().Selector() != first {
+			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, gateway.Refusal(refused).RetryAfter,
 				r.Signer().Selector(), wait, first)
 		}
 	}
@@ -105,7 +105,7 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 		!keys[0].Until.Equal(r.now.Add(amtp.MaxSignatureAge)) {
 		t.Errorf("Keys = %+v, %v; want the first retired, needed until %v", keys, err, r.now.Add(amtp.MaxSignatureAge))
 	}
-	if _, refused := r.Use(t.Context(), first, true); refused == nil || refused.Code != amtp.CodeConflict {
+	if _, refused := r.Use(t.Context(), first, true); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict {
 		t.Errorf("Use = %v of a retired key, want CONFLICT", refused)
 	}
 }
@@ -149,11 +149,11 @@ func TestAWrongSelectorChangesNothing(t *testing.T) {
 	}
 	for _, atOnce := range []bool{false, true} {
 		if _, refused := r.Use(t.Context(), "no-such-key", atOnce); refused == nil ||
-			refused.Code != amtp.CodeKeyNotFound {
+			gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
 			t.Errorf("Use of a key that there is not, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
 		}
 	}
-	if _, refused := r.Retire(t.Context(), "no-such-key"); refused == nil || refused.Code != amtp.CodeKeyNotFound {
+	if _, refused := r.Retire(t.Context(), "no-such-key"); refused == nil || gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
 		t.Errorf("Retire of a key that there is not: %v, want KEY_NOT_FOUND", refused)
 	}
 	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}

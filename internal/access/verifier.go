@@ -66,7 +66,7 @@ const retryLookup = time.Minute
 // it must: 403 when it is unsigned or its signature is not right, 503 while nobody
 // can say. AMTP §9.
 func (p *DomainVerifier) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal,
-	*amtp.Error) {
+	error) {
 	domain := m.Sender.Domain()
 	sig, err := p.verify(ctx, m, from, now)
 	caller := gateway.Principal{Domain: domain, Found: gateway.Finding{Authentication: sig.Authentication(err)}}
@@ -107,7 +107,7 @@ func (p *DomainVerifier) Taken(ctx context.Context, caller gateway.Principal, ag
 }
 
 // proven notes that the domain signs, before anything is done for it.
-func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, now time.Time) *amtp.Error {
+func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, now time.Time) error {
 	if caller.Class() != gateway.ClassDomain {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, 
 	if !remembered {
 		var err error
 		if known, err = p.memory.SenderDomain(ctx, caller.Domain); err != nil {
-			return gateway.Refusal(err)
+			return err
 		}
 	}
 	// Also of a domain of which nothing else is noted: a process may end between
@@ -124,7 +124,7 @@ func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, 
 	caller.Settled, caller.Familiar = known.Settled(now), known.Familiar(now)
 	if known.Learns(true, now) {
 		if err := p.memory.NoteSenderDomain(ctx, caller.Domain, true, now); err != nil {
-			return gateway.Refusal(err)
+			return err
 		}
 	} else if !remembered {
 		p.recent.notePeer(caller.Domain, known, now)
@@ -156,13 +156,13 @@ func (p *DomainVerifier) verify(
 
 // unproven decides on a message without a signature that verifies.
 func (p *DomainVerifier) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time,
-	why error) *amtp.Error {
+	why error) error {
 	if p.Own != "" && strings.HasSuffix(string(caller.Domain), "."+string(p.Own)) {
 		return refuse(caller, why) // before a look-up for it
 	}
 	known, err := p.memory.SenderDomain(ctx, caller.Domain)
 	if err != nil {
-		return gateway.Refusal(err)
+		return err
 	}
 	// When the clock is wrong, every signature is too old or too young, and no domain has
 	// signed lately: a retry would be taken again, as a stranger's message.
@@ -192,7 +192,7 @@ func unknown(caller *gateway.Principal) bool {
 
 // refuse is the answer to a message that proves nothing where it has to, and why.
 // AMTP §9.
-func refuse(caller *gateway.Principal, why error) *amtp.Error {
+func refuse(caller *gateway.Principal, why error) error {
 	d, reason := caller.Domain, amtp.Reason(caller.Found.Reason)
 	switch reason.Verification() {
 	case amtp.SenderUnsigned:
@@ -212,7 +212,7 @@ func refuse(caller *gateway.Principal, why error) *amtp.Error {
 
 // overBudget is the answer to who has made the gateway ask for too many domains: when
 // to come again. It is nil for any other error. AMTP §11.
-func overBudget(caller *gateway.Principal, err error) *amtp.Error {
+func overBudget(caller *gateway.Principal, err error) error {
 	var limited *amtp.Error
 	if !errors.Is(err, ErrBudget) || !errors.As(err, &limited) {
 		return nil
@@ -222,7 +222,7 @@ func overBudget(caller *gateway.Principal, err error) *amtp.Error {
 
 // undecided is the answer while nobody can say whether the domain signs all that
 // it sends.
-func undecided(caller *gateway.Principal, cause error) *amtp.Error {
+func undecided(caller *gateway.Principal, cause error) error {
 	if limited := overBudget(caller, cause); limited != nil {
 		return limited
 	}

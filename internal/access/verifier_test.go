@@ -116,7 +116,10 @@ func TestCaller(t *testing.T) {
 					t.Fatal(refused)
 				}
 				peers := access.NewDomainVerifier(records, memory, p, slog.New(slog.DiscardHandler))
-				caller, refused := peers.Caller(t.Context(), m, "192.0.2.1", now)
+				caller, err := peers.Caller(t.Context(), m, "192.0.2.1", now)
+				if refused = nil; err != nil {
+					refused = gateway.Refusal(err)
+				}
 				got := policy
 				switch {
 				case refused != nil:
@@ -161,7 +164,7 @@ func TestSignedInAnotherTime(t *testing.T) {
 				slog.New(slog.DiscardHandler),
 			)
 			_, refused := peers.Caller(t.Context(), m, "192.0.2.1", now.Add(off))
-			if (refused != nil) != signed || refused != nil && refused.Code != amtp.CodeSignatureInvalid {
+			if (refused != nil) != signed || refused != nil && gateway.CodeOf(refused) != amtp.CodeSignatureInvalid {
 				t.Errorf("with a clock that is off by %v, from a domain that signed: %t: %v", off, signed, refused)
 			}
 		}
@@ -181,7 +184,7 @@ func TestWhoHangsUp(t *testing.T) {
 	peers := access.NewDomainVerifier(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag,
 		slog.New(slog.DiscardHandler))
 	if _, refused := peers.Caller(ctx, m, "192.0.2.1", now); refused == nil ||
-		refused.Code != amtp.CodeSignatureKeyUnavailable {
+		gateway.CodeOf(refused) != amtp.CodeSignatureKeyUnavailable {
 		t.Errorf("got %v, want SIGNATURE_KEY_UNAVAILABLE", refused)
 	}
 }
@@ -256,9 +259,9 @@ func TestNewlySigns(t *testing.T) {
 		if refused != nil {
 			t.Fatal(refused)
 		}
-		p, refused := peers.Caller(t.Context(), m, "192.0.2.1", now)
-		if refused != nil || p.NewlySigns != c.want {
-			t.Errorf("%s: newly signs %v, %v; want %v", what, p.NewlySigns, refused, c.want)
+		p, err := peers.Caller(t.Context(), m, "192.0.2.1", now)
+		if err != nil || p.NewlySigns != c.want {
+			t.Errorf("%s: newly signs %v, %v; want %v", what, p.NewlySigns, err, c.want)
 		}
 	}
 }

@@ -42,7 +42,7 @@ const (
 )
 
 // address reads a bare name, or an address in our domain.
-func (s *Agents) address(name string) (amtp.Address, *amtp.Error) {
+func (s *Agents) address(name string) (amtp.Address, error) {
 	local, domain, full := strings.Cut(name, "@")
 	if err := amtp.CheckName(local); err != nil {
 		return amtp.Address{}, registrationFailed("%v", err)
@@ -91,24 +91,24 @@ func printable(s string) bool {
 
 // named finds the agent that a route means and checks that the caller may
 // manage it: the administrator, or the agent itself.
-func (s *Agents) named(ctx context.Context, p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
+func (s *Agents) named(ctx context.Context, p gateway.Principal, name string) (*gateway.Agent, error) {
 	if p.Agent == nil && !p.Admin {
 		return nil, gateway.NeedAdmin(&p)
 	}
-	address, refused := s.address(name)
+	address, err := s.address(name)
 	if p.Admin {
-		if refused == nil {
+		if err == nil {
 			a, err := s.Store.AgentNamed(ctx, address)
 			if err == nil {
 				return a, nil
 			}
 			if !errors.Is(err, gateway.ErrNotFound) {
-				return nil, gateway.Refusal(err)
+				return nil, err
 			}
 		}
 		return nil, unknown(name)
 	}
-	if refused != nil || !p.Agent.Address.Equal(address) {
+	if err != nil || !p.Agent.Address.Equal(address) {
 		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied,
 			"The key of %s manages that agent only; the admin key manages all.", p.Agent.Address)
 	}
@@ -116,10 +116,10 @@ func (s *Agents) named(ctx context.Context, p gateway.Principal, name string) (*
 }
 
 // Show returns one agent.
-func (s *Agents) Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.Agent{}, refused
+func (s *Agents) Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.Agent{}, err
 	}
 	return View(a, s.Now(), true), nil
 }
@@ -138,10 +138,10 @@ func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage
 
 // Update changes what an agent says about itself, and how it gets its messages.
 func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent,
-	*amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.Agent{}, refused
+	error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.Agent{}, err
 	}
 	before, wish := *a, *a
 	if err := s.apply(&wish, &u); err != nil {
@@ -165,10 +165,6 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 		view := View(&changed, s.Now(), true)
 		view.PushSecret = pushSecret
 		return view, nil
-	}
-	var wrong *amtp.Error
-	if errors.As(err, &wrong) {
-		return amtp.Agent{}, wrong
 	}
 	return amtp.Agent{}, s.gone(err, name)
 }
@@ -195,7 +191,7 @@ func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
 	return s.checkPush(a, target, headers)
 }
 
-func notChanged(err error) *amtp.Error {
+func notChanged(err error) error {
 	return amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
 }
 
@@ -206,10 +202,10 @@ func set[T any](to *T, from *T) {
 }
 
 // Delete ends an agent and its keys.
-func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (amtp.Address, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.Address{}, refused
+func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (amtp.Address, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.Address{}, err
 	}
 	if err := s.Store.RemoveAgent(ctx, p.Acting(), a.ID, s.Now()); err != nil {
 		return amtp.Address{}, s.gone(err, name)
@@ -220,11 +216,11 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 	return a.Address, nil
 }
 
-func (s *Agents) gone(err error, name string) *amtp.Error {
+func (s *Agents) gone(err error, name string) error {
 	if errors.Is(err, gateway.ErrNotFound) {
 		return unknown(name)
 	}
-	return gateway.Refusal(err)
+	return err
 }
 
 // View is an agent as it is shown. Strangers see the day of its last activity,
@@ -253,7 +249,7 @@ func orEmpty(list []string) []string {
 	return slices.Clone(list)
 }
 
-func unknown(name string) *amtp.Error {
+func unknown(name string) error {
 	return amtp.Errorf(amtp.CodeAgentUnknown,
 		"There is no agent %.100q at this gateway; GET /v1/discovery/agents lists those that are listed.", name)
 }

@@ -37,7 +37,7 @@ type Page struct {
 // and the administrator finds all. AgentCount counts all that match, as far as
 // the list says.
 func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at Page) (amtp.AgentList, string,
-	*amtp.Error) {
+	error) {
 	now := s.Now()
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
 	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }
@@ -45,11 +45,11 @@ func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at 
 		return (a.Listed || mine(a)) && q.matches(a) && (!q.ActiveOnly || a.Active(now))
 	}
 	if q.Address != "" {
-		a, refused := s.addressed(ctx, q.Address)
+		a, err := s.addressed(ctx, q.Address)
 		if a != nil && a.Address.Key() > at.After && shown(a) {
 			list.Agents, list.AgentCount = append(list.Agents, View(a, now, mine(a))), 1
 		}
-		return list, "", refused
+		return list, "", err
 	}
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: at.After, Limit: at.Limit, Match: shown, Count: q != Query{}})
 	for _, a := range page.Agents {
@@ -71,7 +71,7 @@ func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at 
 }
 
 // addressed returns the agent with the address, nil when there is none.
-func (s *Agents) addressed(ctx context.Context, address string) (*gateway.Agent, *amtp.Error) {
+func (s *Agents) addressed(ctx context.Context, address string) (*gateway.Agent, error) {
 	a, err := amtp.ParseAddress(address)
 	if err != nil {
 		return nil, nil // nobody has it
@@ -81,7 +81,7 @@ func (s *Agents) addressed(ctx context.Context, address string) (*gateway.Agent,
 	case errors.Is(err, gateway.ErrNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, gateway.Refusal(err)
+		return nil, err
 	}
 	return found, nil
 }

@@ -12,9 +12,9 @@ import (
 // Inbox returns a page of the caller's own inbox. When it is empty and wait is
 // positive, it waits for a message that long at the most.
 func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string, f gateway.InboxFilter,
-	wait time.Duration) (gateway.InboxPage, *amtp.Error) {
-	if refused := s.own(p, address); refused != nil {
-		return gateway.InboxPage{}, refused
+	wait time.Duration) (gateway.InboxPage, error) {
+	if err := s.own(p, address); err != nil {
+		return gateway.InboxPage{}, err
 	}
 	bell, stop := s.Store.Watch(p.Agent.ID)
 	defer stop()
@@ -23,7 +23,7 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 	for {
 		page, err := s.Store.Inbox(ctx, p.Acting(), f)
 		if err != nil {
-			return page, gateway.Refusal(err)
+			return page, err
 		}
 		if len(page.Items) > 0 || page.HasMore || wait <= 0 {
 			return page, nil
@@ -41,27 +41,27 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 }
 
 // Ack takes a message out of the caller's own inbox for good.
-func (s *Agents) Ack(ctx context.Context, p gateway.Principal, address, id string) (amtp.AckResult, *amtp.Error) {
-	mark, refused := s.mark(ctx, p, address, id, s.Store.Ack)
+func (s *Agents) Ack(ctx context.Context, p gateway.Principal, address, id string) (amtp.AckResult, error) {
+	mark, err := s.mark(ctx, p, address, id, s.Store.Ack)
 	return amtp.AckResult{
 		MessageID: mark.ID, Status: "acknowledged", Timestamp: amtp.Time{Time: mark.At},
 		Recipient: own(p), Message: "Message acknowledged successfully",
-	}, refused
+	}, err
 }
 
 // MarkRead marks a message in the caller's own inbox as read.
-func (s *Agents) MarkRead(ctx context.Context, p gateway.Principal, address, id string) (amtp.ReadResult, *amtp.Error) {
-	mark, refused := s.mark(ctx, p, address, id, s.Store.MarkRead)
+func (s *Agents) MarkRead(ctx context.Context, p gateway.Principal, address, id string) (amtp.ReadResult, error) {
+	mark, err := s.mark(ctx, p, address, id, s.Store.MarkRead)
 	return amtp.ReadResult{MessageID: mark.ID, Status: "read", Timestamp: amtp.Time{Time: mark.At},
-		Recipient: own(p)}, refused
+		Recipient: own(p)}, err
 }
 
 type marker func(context.Context, gateway.Acting, amtp.MessageID, time.Time) (gateway.Mark, error)
 
 func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id string, mark marker) (gateway.Mark,
-	*amtp.Error) {
-	if refused := s.own(p, address); refused != nil {
-		return gateway.Mark{}, refused
+	error) {
+	if err := s.own(p, address); err != nil {
+		return gateway.Mark{}, err
 	}
 	// What cannot be an id names no message either.
 	messageID, err := amtp.ParseMessageID(id)
@@ -73,7 +73,7 @@ func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id stri
 		return m, notInInbox(id)
 	}
 	if err != nil {
-		return m, gateway.Refusal(err)
+		return m, err
 	}
 	return m, nil
 }
@@ -87,12 +87,12 @@ func own(p gateway.Principal) amtp.Address {
 
 // own checks that the address is the caller's. Whether another inbox exists is
 // nobody else's business: the answer is the same.
-func (s *Agents) own(p gateway.Principal, address string) *amtp.Error {
-	if refused := needAgent(p); refused != nil {
-		return refused
+func (s *Agents) own(p gateway.Principal, address string) error {
+	if err := needAgent(p); err != nil {
+		return err
 	}
-	a, refused := s.address(address)
-	if refused != nil || !p.Agent.Address.Equal(a) {
+	a, err := s.address(address)
+	if err != nil || !p.Agent.Address.Equal(a) {
 		return amtp.Errorf(amtp.CodeAccessDenied,
 			"This inbox is not the one of %s, whose key was shown; that one is /v1/inbox/%s", p.Agent.Address,
 			p.Agent.Address)
@@ -100,7 +100,7 @@ func (s *Agents) own(p gateway.Principal, address string) *amtp.Error {
 	return nil
 }
 
-func needAgent(p gateway.Principal) *amtp.Error {
+func needAgent(p gateway.Principal) error {
 	switch {
 	case p.Agent != nil:
 		return nil
@@ -111,7 +111,7 @@ func needAgent(p gateway.Principal) *amtp.Error {
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 
-func notInInbox(id string) *amtp.Error {
+func notInInbox(id string) error {
 	return amtp.Errorf(amtp.CodeMessageNotFound, "Message not found or already acknowledged").
 		With("error", "message not found: "+amtp.Errorf("", "%.128q", id).Message)
 }

@@ -11,16 +11,13 @@ import (
 // IssueKey gives an agent one more key and, when alone is set, ends its others. The
 // changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
 func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
-	with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.IssuedKey{}, refused
+	with ...gateway.DocumentChange) (amtp.IssuedKey, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.IssuedKey{}, err
 	}
 	secret, key := gateway.NewKey(a.ID, s.Now())
 	ended, err := s.Store.AddKey(ctx, p.Acting(), key, alone, with...)
-	if errors.As(err, &refused) {
-		return amtp.IssuedKey{}, refused
-	}
 	if err != nil {
 		return amtp.IssuedKey{}, s.gone(err, name)
 	}
@@ -31,14 +28,14 @@ func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string,
 }
 
 // Keys lists an agent's keys without their secrets.
-func (s *Agents) Keys(ctx context.Context, p gateway.Principal, name string) (amtp.AgentKeys, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.AgentKeys{}, refused
+func (s *Agents) Keys(ctx context.Context, p gateway.Principal, name string) (amtp.AgentKeys, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.AgentKeys{}, err
 	}
 	keys, err := s.Store.Keys(ctx, a.ID)
 	if err != nil {
-		return amtp.AgentKeys{}, gateway.Refusal(err)
+		return amtp.AgentKeys{}, err
 	}
 	list := amtp.AgentKeys{Address: a.Address, Keys: make([]amtp.AgentKey, len(keys)), Count: len(keys)}
 	for i, k := range keys {
@@ -49,30 +46,30 @@ func (s *Agents) Keys(ctx context.Context, p gateway.Principal, name string) (am
 }
 
 // RevokeKey ends one key at once.
-func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID string) (amtp.Address, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.Address{}, refused
+func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID string) (amtp.Address, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.Address{}, err
 	}
-	err := s.Store.RemoveKey(ctx, p.Acting(), a.ID, keyID)
+	err = s.Store.RemoveKey(ctx, p.Acting(), a.ID, keyID)
 	if errors.Is(err, gateway.ErrNotFound) {
 		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q; list its keys first.",
 			a.Address, keyID)
 	}
 	if err != nil {
-		return amtp.Address{}, gateway.Refusal(err)
+		return amtp.Address{}, err
 	}
 	return a.Address, nil
 }
 
 // WhoAmI tells an agent what its key stands for.
-func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity, *amtp.Error) {
-	if refused := needAgent(p); refused != nil {
-		return amtp.Identity{}, refused
+func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity, error) {
+	if err := needAgent(p); err != nil {
+		return amtp.Identity{}, err
 	}
 	unread, pending, err := s.Store.Depth(ctx, p.Acting(), gateway.MaxTotal)
 	if err != nil {
-		return amtp.Identity{}, gateway.Refusal(err)
+		return amtp.Identity{}, err
 	}
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,

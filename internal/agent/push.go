@@ -171,10 +171,10 @@ func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, m
 // RenewPushSecret gives the endpoint of an agent a new secret. The one before it
 // signs beside it for a day, unless at once is set.
 func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string,
-	atOnce bool) (amtp.IssuedPushSecret, *amtp.Error) {
-	a, refused := s.named(ctx, p, name)
-	if refused != nil {
-		return amtp.IssuedPushSecret{}, refused
+	atOnce bool) (amtp.IssuedPushSecret, error) {
+	a, err := s.named(ctx, p, name)
+	if err != nil {
+		return amtp.IssuedPushSecret{}, err
 	}
 	issued := amtp.IssuedPushSecret{Address: a.Address, Message: "Push secret renewed; it is shown this once"}
 	overlap := gateway.SecretOverlap

@@ -11,7 +11,7 @@ import (
 // Plan says which of the agents get another address when their gateway serves a
 // domain. It is refused, with CONFLICT, when a name is taken there: nobody could
 // reach that agent any more.
-func Plan(agents []*gateway.Agent, to amtp.Domain) (admin.DomainPlan, *amtp.Error) {
+func Plan(agents []*gateway.Agent, to amtp.Domain) (admin.DomainPlan, error) {
 	plan := admin.DomainPlan{Domain: to, Agents: []admin.Readdressing{}, Keys: []admin.SigningKey{}}
 	named := make(map[string]bool, len(agents))
 	for _, a := range agents {

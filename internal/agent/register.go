@@ -32,10 +32,10 @@ const (
 // is IDEMPOTENCY_KEY_REUSED. What is made with the agent are the changes of secrets: one
 // that refuses, by an *amtp.Error, refuses the registration.
 func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
-	with ...gateway.DocumentChange) (r amtp.Registration, created bool, _ *amtp.Error) {
-	address, refused := s.address(n.Address)
-	if refused != nil {
-		return r, false, refused
+	with ...gateway.DocumentChange) (r amtp.Registration, created bool, _ error) {
+	address, err := s.address(n.Address)
+	if err != nil {
+		return r, false, err
 	}
 	if p.Agent != nil && p.Agent.Address.Equal(address) {
 		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
@@ -53,7 +53,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	}
 	secret, key, err := s.firstKey(&a, &n)
 	if err != nil {
-		return r, false, gateway.Refusal(err)
+		return r, false, err
 	}
 	pushSecret := ""
 	var secrets []func(gateway.AgentID) gateway.DocumentChange
@@ -70,13 +70,11 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	}
 	added, err := s.Store.AddAgent(ctx, a, key, secrets...)
 	switch {
-	case errors.As(err, &refused):
-		return r, false, refused
 	case errors.Is(err, gateway.ErrExists):
-		r, refused = s.again(ctx, &a, &n)
-		return r, false, refused
+		r, err = s.again(ctx, &a, &n)
+		return r, false, err
 	case err != nil:
-		return r, false, gateway.Refusal(err)
+		return r, false, err
 	}
 	r = registration(added, secret, now, "Agent registered successfully")
 	r.PushSecret, r.Agent.PushSecret = pushSecret, pushSecret
@@ -145,7 +143,7 @@ func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, ke
 // again answers a registration of a name that is taken. Who made it a moment ago, and
 // shows so by the same idempotency key, is answered as the first time.
 func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration,
-	_ *amtp.Error) {
+	_ error) {
 	address := asked.Address
 	taken := amtp.Errorf(amtp.CodeConflict,
 		"The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address,
@@ -156,7 +154,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 		return r, taken // it was removed just now; the next attempt finds out
 	}
 	if err != nil {
-		return r, gateway.Refusal(err)
+		return r, err
 	}
 	if n.IdempotencyKey == "" {
 		return r, taken
@@ -165,11 +163,11 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	made.CreatedAt = a.CreatedAt
 	secret, first, err := s.firstKey(&made, n)
 	if err != nil {
-		return r, gateway.Refusal(err)
+		return r, err
 	}
 	keys, err := s.Store.Keys(ctx, a.ID)
 	if err != nil {
-		return r, gateway.Refusal(err)
+		return r, err
 	}
 	now := s.Now()
 	i := slices.IndexFunc(keys, func(k gateway.Key) bool {
@@ -187,7 +185,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	if a.DeliveryMode == "push" {
 		list, err := s.Store.Documents(ctx, gateway.EndpointKind(a.ID))
 		if err != nil {
-			return r, gateway.Refusal(err)
+			return r, err
 		}
 		if e, err := gateway.OpenEndpoint(s.Seal, a.ID, list); err == nil && len(e.Secrets) > 0 {
 			r.PushSecret, r.Agent.PushSecret = e.Secrets[0].Secret, e.Secrets[0].Secret
@@ -203,7 +201,7 @@ func registration(a gateway.Agent, secret string, now time.Time, text string) am
 		Message: text}
 }
 
-func registrationFailed(format string, args ...any) *amtp.Error {
+func registrationFailed(format string, args ...any) error {
 	why := amtp.Errorf("", format, args...).Message
 	return amtp.Errorf(amtp.CodeRegistrationFailed, "The agent was not registered: %s.", why).With("error", why)
 }

@@ -16,20 +16,13 @@ import (
 // becomes an error is not nil, and no compiler reports that. These numbers may only
 // fall.
 var protocolErrors = map[string]int{
-	"access":    27,
-	"agent":     26,
-	"automail":  2,
-	"courier":   1,
-	"discovery": 1,
-	"gateway":   3,
-	"httpapi":   12,
-	"intake":    15,
-	"invite":    7,
-	"limits":    11,
-	"operator":  4,
-	"peering":   1,
-	"receipt":   1,
-	"remote":    10,
+	"access":    2,  // about and later add members to a refusal that they are given
+	"discovery": 1,  // the interface of limits
+	"gateway":   1,  // Refusal, which makes an *amtp.Error of an error
+	"httpapi":   1,  // tooLarge makes a refusal, and two callers change its text
+	"intake":    3,  // the two methods of limits, and refusal, to whose result a caller adds
+	"limits":    11, // intake compares the times of refusals and adds their results
+	"peering":   1,  // the refusal is part of another gateway's answer, beside an error
 }
 
 // TestErrorsInside: a protocol error is made where the gateway refuses something, and

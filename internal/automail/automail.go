@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // identify returns the id and the idempotency key of the message that the parts identify.
@@ -23,13 +24,14 @@ func identify(parts ...string) (amtp.MessageID, string) {
 
 // isTaken reports whether the intake's refusal means that the message is stored already,
 // or another one that was written earlier for the same cause.
-func isTaken(refused *amtp.Error) bool {
-	return refused == nil || refused.Code == amtp.CodeIdempotencyKeyReused
+func isTaken(refused error) bool {
+	return refused == nil || gateway.CodeOf(refused) == amtp.CodeIdempotencyKeyReused
 }
 
 // isLater reports whether a refusal passes by itself.
-func isLater(refused *amtp.Error) bool {
-	return refused.Code == amtp.CodeTemporaryFailure || refused.Code == amtp.CodeInternal
+func isLater(refused error) bool {
+	code := gateway.CodeOf(refused)
+	return code == amtp.CodeTemporaryFailure || code == amtp.CodeInternal
 }
 
 // parsed returns the document as a message.

@@ -76,13 +76,13 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	}
 	_, refused := r.Acceptor.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
-	case isTaken(refused), refused.Code == amtp.CodeAgentUnknown:
+	case isTaken(refused), gateway.CodeOf(refused) == amtp.CodeAgentUnknown:
 		// A report that is stored already may name deliveries that were redriven meanwhile.
 		return p.All(gateway.Outcome{Event: gateway.Success})
 	case isLater(refused):
-		return later(&p, refused.Code)
+		return later(&p, gateway.CodeOf(refused))
 	}
-	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code,
+	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: gateway.CodeOf(refused),
 		Reason: "the report was refused by this gateway"})
 }
 

@@ -75,9 +75,9 @@ func (w *world) send(p gateway.Principal, from, subject string, to ...string) am
 	if refused != nil {
 		w.t.Fatal(refused)
 	}
-	r, refused := w.reporter.Acceptor.Accept(context.Background(), p, m, 1)
-	if refused != nil {
-		w.t.Fatal(refused)
+	r, err := w.reporter.Acceptor.Accept(context.Background(), p, m, 1)
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	return r.MessageID
 }

@@ -212,10 +212,10 @@ func (e *Echo) answer(ctx context.Context, item *gateway.InboxItem) error {
 	_, refused := e.Acceptor.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
 	switch {
 	case refused == nil:
-	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
-		return refused
+	case isLater(refused):
+		return gateway.Refusal(refused)
 	default: // the sender is gone, or an answer from before an upgrade is stored already
-		e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(refused.Code))
+		e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(gateway.CodeOf(refused)))
 	}
 	return nil
 }

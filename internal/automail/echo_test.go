@@ -23,7 +23,7 @@ type box struct {
 	acked    map[amtp.MessageID]bool
 	failAck  int // so many acknowledgements fail, as if the process had been killed before
 	accepted []*amtp.Message
-	refuse   *amtp.Error
+	refuse   error
 }
 
 func (b *box) Inbox(context.Context, gateway.Acting, gateway.InboxFilter) (gateway.InboxPage, error) {
@@ -46,7 +46,7 @@ func (b *box) Ack(_ context.Context, _ gateway.Acting, id amtp.MessageID, _ time
 }
 
 func (b *box) Accept(_ context.Context, p gateway.Principal, m *amtp.Message, _ gateway.RequestID) (*amtp.SendResult,
-	*amtp.Error) {
+	error) {
 	if b.refuse != nil {
 		return nil, b.refuse
 	}
@@ -178,7 +178,7 @@ func TestOneBadMessage(t *testing.T) {
 		one, two := item(t, 1, bad.more), item(t, 2, ``)
 		e, b := newEcho(t, one, two)
 		e.Acceptor = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message,
-			id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+			id gateway.RequestID) (*amtp.SendResult, error) {
 			switch {
 			case m.InReplyTo == one.ID && bad.panics:
 				panic("of one message")
@@ -204,10 +204,10 @@ func TestOneBadMessage(t *testing.T) {
 }
 
 // door is an intake with the behaviour of a function.
-type door func(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
+type door func(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, error)
 
 func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult,
-	*amtp.Error) {
+	error) {
 	return d(ctx, p, m, id)
 }
 

@@ -22,7 +22,7 @@ type PushReplier struct {
 // Reply sends the answer, a JSON document, as the agent's reply to the message of the
 // parcel, if the answer has one. It returns a refusal only if the same reply may be
 // accepted later.
-func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error {
+func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) error {
 	response, why := responseOf(p, answer)
 	if why == "" && response == nil {
 		return nil
@@ -38,7 +38,7 @@ func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.A
 		if isLater(refused) {
 			return refused
 		}
-		why = string(refused.Code)
+		why = string(gateway.CodeOf(refused))
 	}
 	r.Log.Warn("the answer of an endpoint is not sent as a reply", "message", string(p.Envelope.ID), "destination",
 		string(p.Destination), "reason", why)
@@ -84,7 +84,7 @@ func isAutomatic(p *gateway.Parcel) bool {
 }
 
 // replyTo is the message that carries a response to the sender.
-func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Message, *amtp.Error) {
+func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Message, error) {
 	e := &p.Envelope
 	subject := e.Subject
 	if subject != "" && !strings.HasPrefix(strings.ToLower(subject), "re: ") {
@@ -105,5 +105,9 @@ func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Messag
 	}
 	// Every byte of it, as it came.
 	body = append(append(append(body[:len(body)-1], `,"payload":`...), response...), '}')
-	return amtp.ParseMessage(body)
+	m, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return nil, refused
+	}
+	return m, nil
 }

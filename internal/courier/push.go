@@ -45,7 +45,7 @@ type PushStore interface {
 // returns a refusal only if the same reply may be accepted later. automail.PushReplier is
 // one.
 type Replier interface {
-	Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error
+	Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) error
 }
 
 // Retrier makes the jobs that wait for a destination due now. queue.Queue is one.
@@ -129,7 +129,7 @@ func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent
 	}
 	if refused := c.Replier.Reply(ctx, p, a, answer); refused != nil {
 		// The endpoint answers the same when it is asked again.
-		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code,
+		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: gateway.CodeOf(refused),
 			Reason: "the reply of " + a.Address.String() + " cannot be stored now"})
 	}
 	return p.All(gateway.Outcome{Event: gateway.Success})

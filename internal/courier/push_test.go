@@ -169,9 +169,9 @@ func (s *stage) send(p gateway.Principal, members string) amtp.MessageID {
 	if refused != nil {
 		s.t.Fatal(refused)
 	}
-	r, refused := s.in.Accept(context.Background(), p, m, 1)
-	if refused != nil {
-		s.t.Fatal(refused)
+	r, err := s.in.Accept(context.Background(), p, m, 1)
+	if err != nil {
+		s.t.Fatal(err)
 	}
 	if r.LocalID != "" {
 		return r.LocalID
@@ -547,7 +547,7 @@ func TestPushReplyGoesElsewhere(t *testing.T) {
 type busy struct{ code amtp.Code }
 
 func (b busy) Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult,
-	*amtp.Error) {
+	error) {
 	return nil, amtp.Errorf(b.code, "Not %s.", planted)
 }
 

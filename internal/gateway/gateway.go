@@ -81,7 +81,7 @@ const (
 // one of a gateway; what the gateway writes itself goes through it, too. The error says
 // why nothing was stored.
 type Acceptor interface {
-	Accept(context.Context, Principal, *amtp.Message, RequestID) (*amtp.SendResult, *amtp.Error)
+	Accept(context.Context, Principal, *amtp.Message, RequestID) (*amtp.SendResult, error)
 }
 
 // Principal is who makes a request. Authorisation looks at nothing else, and

@@ -41,6 +41,14 @@ func Refusal(err error) *amtp.Error {
 	return e
 }
 
+// CodeOf is the code of Refusal(err), "" for no error.
+func CodeOf(err error) amtp.Code {
+	if err == nil {
+		return ""
+	}
+	return Refusal(err).Code
+}
+
 // AtFault reports whether a code says that the gateway, or what it depends on, is at
 // fault, and not the caller.
 func AtFault(code amtp.Code) bool {
@@ -52,7 +60,7 @@ func AtFault(code amtp.Code) bool {
 }
 
 // NeedAdmin is the refusal of a caller without the administrator's key.
-func NeedAdmin(p *Principal) *amtp.Error {
+func NeedAdmin(p *Principal) error {
 	if p.Agent != nil {
 		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",
 			p.Agent.Address)

@@ -12,13 +12,13 @@ import (
 )
 
 // decode reads the request's body into v.
-func (c *call) decode(v any, optional bool) *amtp.Error {
+func (c *call) decode(v any, optional bool) error {
 	if c.stranger() {
 		return gateway.NeedAdmin(&c.principal) // nobody's body is read for nothing
 	}
-	body, refused := c.body(amtp.CodeInvalidRequest, optional)
-	if refused != nil || body == nil {
-		return refused
+	body, err := c.body(amtp.CodeInvalidRequest, optional)
+	if err != nil || body == nil {
+		return err
 	}
 	if err := strictjson.Decode(body, v); err != nil {
 		return amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.",
@@ -39,8 +39,8 @@ type newAgent struct {
 // register makes an agent.
 func (s *Server) register(c *call) {
 	var n newAgent
-	if refused := c.decode(&n, false); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&n, false); err != nil {
+		c.fail(err)
 		return
 	}
 	if n.APIKey != "" {
@@ -56,14 +56,14 @@ func (s *Server) register(c *call) {
 		n.PushHeaders = n.Headers
 	}
 	n.IdempotencyKey = c.r.Header.Get("Idempotency-Key")
-	result, created, refused := s.Agents.Register(c.r.Context(), c.principal, n.NewAgent, shownKey(c.r))
+	result, created, err := s.Agents.Register(c.r.Context(), c.principal, n.NewAgent, shownKey(c.r))
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
 	}
 	c.unchanged = !created
 	c.note("agent", result.Address.String(), "delivery_mode", result.DeliveryMode)
-	c.answer(status, result, refused)
+	c.result(status, result, err)
 }
 
 // listAgents is the administrator's list.
@@ -81,20 +81,20 @@ func (s *Server) listAgents(c *call) {
 
 // showAgent shows one agent to itself or the administrator.
 func (s *Server) showAgent(c *call) {
-	a, refused := s.Agents.Show(c.r.Context(), c.principal, c.r.PathValue("name"))
-	c.answer(http.StatusOK, a, refused)
+	a, err := s.Agents.Show(c.r.Context(), c.principal, c.r.PathValue("name"))
+	c.result(http.StatusOK, a, err)
 }
 
 // updateAgent changes what an agent says about itself.
 func (s *Server) updateAgent(c *call) {
 	var u amtp.AgentUpdate
-	if refused := c.decode(&u, false); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&u, false); err != nil {
+		c.fail(err)
 		return
 	}
-	a, refused := s.Agents.Update(c.r.Context(), c.principal, c.r.PathValue("name"), u)
+	a, err := s.Agents.Update(c.r.Context(), c.principal, c.r.PathValue("name"), u)
 	c.note("agent", a.Address.String(), "members", given(&u))
-	c.answer(http.StatusOK, a, refused)
+	c.result(http.StatusOK, a, err)
 }
 
 // given names the members of an update; their values may be secrets.
@@ -112,11 +112,11 @@ func given(u *amtp.AgentUpdate) string {
 
 // deleteAgent ends an agent.
 func (s *Server) deleteAgent(c *call) {
-	address, refused := s.Agents.Delete(c.r.Context(), c.principal, c.r.PathValue("name"))
+	address, err := s.Agents.Delete(c.r.Context(), c.principal, c.r.PathValue("name"))
 	c.note("agent", address.String())
-	c.answer(http.StatusOK, map[string]any{
+	c.result(http.StatusOK, map[string]any{
 		"message": "Agent unregistered successfully", "name": address.Local(), "address": address,
-	}, refused)
+	}, err)
 }
 
 // issueKey gives an agent a new key.
@@ -124,27 +124,27 @@ func (s *Server) issueKey(c *call) {
 	var wish struct {
 		RevokeOthers bool `json:"revoke_others"`
 	}
-	if refused := c.decode(&wish, true); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&wish, true); err != nil {
+		c.fail(err)
 		return
 	}
-	key, refused := s.Agents.IssueKey(c.r.Context(), c.principal, c.r.PathValue("name"), wish.RevokeOthers)
+	key, err := s.Agents.IssueKey(c.r.Context(), c.principal, c.r.PathValue("name"), wish.RevokeOthers)
 	c.note("agent", key.Address.String(), "key", key.ID, "revoked", key.Revoked)
-	c.answer(http.StatusCreated, key, refused)
+	c.result(http.StatusCreated, key, err)
 }
 
 // listKeys lists an agent's keys without their secrets.
 func (s *Server) listKeys(c *call) {
-	keys, refused := s.Agents.Keys(c.r.Context(), c.principal, c.r.PathValue("name"))
-	c.answer(http.StatusOK, keys, refused)
+	keys, err := s.Agents.Keys(c.r.Context(), c.principal, c.r.PathValue("name"))
+	c.result(http.StatusOK, keys, err)
 }
 
 // revokeKey ends one key.
 func (s *Server) revokeKey(c *call) {
 	kid := c.r.PathValue("kid")
-	address, refused := s.Agents.RevokeKey(c.r.Context(), c.principal, c.r.PathValue("name"), kid)
+	address, err := s.Agents.RevokeKey(c.r.Context(), c.principal, c.r.PathValue("name"), kid)
 	c.note("agent", address.String(), "key", kid)
-	c.answer(http.StatusOK, map[string]any{"message": "Key revoked", "id": kid, "address": address}, refused)
+	c.result(http.StatusOK, map[string]any{"message": "Key revoked", "id": kid, "address": address}, err)
 }
 
 // renewPushSecret gives a push agent's endpoint a new secret.
@@ -152,19 +152,19 @@ func (s *Server) renewPushSecret(c *call) {
 	var wish struct {
 		AtOnce bool `json:"at_once"`
 	}
-	if refused := c.decode(&wish, true); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&wish, true); err != nil {
+		c.fail(err)
 		return
 	}
-	issued, refused := s.Agents.RenewPushSecret(c.r.Context(), c.principal, c.r.PathValue("name"), wish.AtOnce)
+	issued, err := s.Agents.RenewPushSecret(c.r.Context(), c.principal, c.r.PathValue("name"), wish.AtOnce)
 	c.note("agent", issued.Address.String(), "at_once", wish.AtOnce)
-	c.answer(http.StatusCreated, issued, refused)
+	c.result(http.StatusCreated, issued, err)
 }
 
 // whoAmI tells an agent what its key stands for.
 func (s *Server) whoAmI(c *call) {
-	who, refused := s.Agents.WhoAmI(c.r.Context(), c.principal)
-	c.answer(http.StatusOK, who, refused)
+	who, err := s.Agents.WhoAmI(c.r.Context(), c.principal)
+	c.result(http.StatusOK, who, err)
 }
 
 // discover lists the agents of this domain. AMTP §3.
@@ -181,11 +181,11 @@ func (s *Server) discover(c *call) {
 		c.fail(p.err)
 		return
 	}
-	list, next, refused := s.Agents.Discover(c.r.Context(), c.principal, agent.QueryOf(q), page)
+	list, next, err := s.Agents.Discover(c.r.Context(), c.principal, agent.QueryOf(q), page)
 	if list.NextCursor = ofListed.agentText(list.HasMore, next); list.Incomplete {
 		list.NextCursor = s.hiddenCursorText(next)
 	}
-	c.answer(http.StatusOK, list, refused)
+	c.result(http.StatusOK, list, err)
 }
 
 // agentQuery reads the conditions of the query, and what else it says.

@@ -17,15 +17,15 @@ func (s *Server) prepareDomain(c *call) {
 	var body struct {
 		Domain string `json:"domain"`
 	}
-	if refused := c.decode(&body, false); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&body, false); err != nil {
+		c.fail(err)
 		return
 	}
-	plan, refused := s.planDomain(c, body.Domain)
-	c.answer(http.StatusOK, plan, refused)
+	plan, err := s.planDomain(c, body.Domain)
+	c.result(http.StatusOK, plan, err)
 }
 
-func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, refused *amtp.Error) {
+func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, err error) {
 	d, err := amtp.ParseDomain(name)
 	switch {
 	case err != nil || d == gateway.Home:
@@ -36,8 +36,8 @@ func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, refuse
 			"This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.",
 			s.Domain, d)
 	}
-	if plan, refused = agent.Plan(s.Store.Agents(c.r.Context()), d); refused != nil {
-		return plan, refused
+	if plan, err = agent.Plan(s.Store.Agents(c.r.Context()), d); err != nil {
+		return plan, err
 	}
 	plan.Serves = s.Domain
 	ring := &access.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now, Brought: s.Brought}
@@ -50,10 +50,10 @@ func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, refuse
 		return plan, amtp.Errorf(amtp.CodeConflict, "The key of AMTP_SIGNATURE_PRIVATE_KEY_FILE is not used: %v.",
 			access.ErrOtherKey)
 	case err != nil:
-		return plan, gateway.Refusal(err)
+		return plan, err
 	}
 	if plan.Keys, err = ring.Keys(c.r.Context()); err != nil {
-		return plan, gateway.Refusal(err)
+		return plan, err
 	}
 	c.note("domain", string(d))
 	return plan, nil

@@ -8,7 +8,7 @@ import (
 )
 
 // domain reads the domain that the path names; localhost is our own.
-func (s *Server) domain(c *call) (amtp.Domain, *amtp.Error) {
+func (s *Server) domain(c *call) (amtp.Domain, error) {
 	name := c.r.PathValue("domain")
 	d, err := amtp.ParseDomain(name)
 	if err != nil {
@@ -24,9 +24,9 @@ func (s *Server) domain(c *call) (amtp.Domain, *amtp.Error) {
 // discoverDomain lists the agents of a domain: ours, or those that the gateway of
 // another shows. AMTP §3.
 func (s *Server) discoverDomain(c *call) {
-	d, refused := s.domain(c)
-	if refused != nil {
-		c.fail(refused)
+	d, err := s.domain(c)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	if d == s.Domain {
@@ -40,18 +40,18 @@ func (s *Server) discoverDomain(c *call) {
 		c.fail(p.err)
 		return
 	}
-	list, refused := s.Domains.Agents(c.r.Context(), c.principal, d, q)
-	c.answer(http.StatusOK, list, refused)
+	list, err := s.Domains.Agents(c.r.Context(), c.principal, d, q)
+	c.result(http.StatusOK, list, err)
 }
 
 // capabilities shows what a domain publishes about its gateway, our own too: it
 // is what others find. AMTP §2.
 func (s *Server) capabilities(c *call) {
-	d, refused := s.domain(c)
-	if refused != nil {
-		c.fail(refused)
+	d, err := s.domain(c)
+	if err != nil {
+		c.fail(err)
 		return
 	}
-	found, refused := s.Domains.Capabilities(c.r.Context(), c.principal, d)
-	c.answer(http.StatusOK, found, refused)
+	found, err := s.Domains.Capabilities(c.r.Context(), c.principal, d)
+	c.result(http.StatusOK, found, err)
 }

@@ -31,8 +31,8 @@ func FuzzQuery(f *testing.F) {
 		p.oneOf("status", "read", "unread")
 		sender := p.address("sender")
 		if p.err != nil {
-			if statuses[p.err.Code] != http.StatusBadRequest || len(p.err.Message) > 700 {
-				t.Fatalf("the error is %v with status %d; query %q", p.err, statuses[p.err.Code], query)
+			if statuses[gateway.CodeOf(p.err)] != http.StatusBadRequest || len(gateway.Refusal(p.err).Message) > 700 {
+				t.Fatalf("the error is %v with status %d; query %q", p.err, statuses[gateway.CodeOf(p.err)], query)
 			}
 			return
 		}

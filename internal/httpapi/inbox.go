@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -34,18 +33,18 @@ func (s *Server) inbox(c *call) {
 	if wait > 0 {
 		c.patient(wait)
 	}
-	page, refused := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
-	if refused == nil && wait > 0 {
+	page, err := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
+	if err == nil && wait > 0 {
 		// The key may have been revoked while its holder waited.
-		_, refused = s.Authenticator.Caller(c.r, s.Now(), access.Strict)
+		_, err = s.Authenticator.Caller(c.r, s.Now(), access.Strict)
 	}
-	if refused != nil {
-		c.fail(refused)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	body, err := inboxView(c.principal.Agent.Address, &page)
 	if err != nil {
-		c.fail(gateway.Refusal(err))
+		c.fail(err)
 		return
 	}
 	c.write(http.StatusOK, body)
@@ -63,14 +62,14 @@ func (c *call) patient(wait time.Duration) {
 
 // acknowledge takes a message out of the caller's own inbox.
 func (s *Server) acknowledge(c *call) {
-	result, refused := s.Agents.Ack(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
-	c.answer(http.StatusOK, result, refused)
+	result, err := s.Agents.Ack(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
+	c.result(http.StatusOK, result, err)
 }
 
 // markRead marks a message in the caller's own inbox as read.
 func (s *Server) markRead(c *call) {
-	result, refused := s.Agents.MarkRead(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
-	c.answer(http.StatusOK, result, refused)
+	result, err := s.Agents.MarkRead(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
+	c.result(http.StatusOK, result, err)
 }
 
 // result writes v, or the error if there is one.
@@ -89,18 +88,9 @@ func (c *call) reads(v any, cannot error) bool {
 		c.fail(cannot)
 		return false
 	}
-	if refused := c.decode(v, true); refused != nil {
-		c.fail(refused)
+	if err := c.decode(v, true); err != nil {
+		c.fail(err)
 		return false
 	}
 	return true
-}
-
-// answer writes v, or the refusal if there is one.
-func (c *call) answer(status int, v any, refused *amtp.Error) {
-	if refused != nil {
-		c.fail(refused)
-		return
-	}
-	c.reply(status, v)
 }

@@ -11,13 +11,13 @@ import (
 // makeInvite makes an invitation for an agent.
 func (s *Server) makeInvite(c *call) {
 	var n admin.NewInvite
-	if refused := c.decode(&n, false); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&n, false); err != nil {
+		c.fail(err)
 		return
 	}
-	made, refused := s.Invites.Make(c.r.Context(), n)
+	made, err := s.Invites.Make(c.r.Context(), n)
 	c.note("agent", made.Address.String(), "existing", n.Existing)
-	c.answer(http.StatusCreated, made, refused)
+	c.result(http.StatusCreated, made, err)
 }
 
 // maxJoin bounds what somebody without a key sends to join: what an agent may
@@ -37,9 +37,9 @@ func (s *Server) join(c *call) {
 		c.fail(e)
 		return
 	}
-	body, refused := c.body(amtp.CodeInvalidRequest, false)
-	if refused != nil {
-		c.fail(refused)
+	body, err := c.body(amtp.CodeInvalidRequest, false)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	var j amtp.Join
@@ -48,10 +48,10 @@ func (s *Server) join(c *call) {
 			err.Error()))
 		return
 	}
-	joined, unknown, refused := s.Invites.Take(c.r.Context(), j)
+	joined, unknown, err := s.Invites.Take(c.r.Context(), j)
 	if unknown {
-		refused = s.Authenticator.Wrong(c.r, s.Now(), refused)
+		err = s.Authenticator.Wrong(c.r, s.Now(), err)
 	}
 	c.note("agent", joined.Address.String())
-	c.answer(http.StatusCreated, joined, refused)
+	c.result(http.StatusCreated, joined, err)
 }

@@ -15,10 +15,10 @@ func (s *Server) send(c *call) {
 		c.fail(err)
 		return
 	}
-	m, bytes, refused := c.arrival()
-	if refused != nil {
-		s.Intake.Unread(&c.principal, bytes, refused)
-		c.fail(refused)
+	m, bytes, err := c.arrival()
+	if err != nil {
+		s.Intake.Unread(&c.principal, bytes, err)
+		c.fail(err)
 		return
 	}
 	got, err := s.Intake.Receive(c.r.Context(), intake.Arrival{
@@ -40,53 +40,62 @@ func (s *Server) send(c *call) {
 }
 
 // arrival reads the message in the body, and returns how many bytes were read.
-func (c *call) arrival() (*amtp.Message, int64, *amtp.Error) {
-	body, refused := c.body(amtp.CodeInvalidMessage, false)
-	if refused != nil {
-		return nil, 0, refused
+func (c *call) arrival() (*amtp.Message, int64, error) {
+	body, err := c.body(amtp.CodeInvalidMessage, false)
+	if err != nil {
+		return nil, 0, err
 	}
-	m, refused := amtp.ParseMessage(body)
-	return m, int64(len(body)), refused
+	m, wrong := amtp.ParseMessage(body)
+	if wrong != nil {
+		return nil, int64(len(body)), wrong
+	}
+	return m, int64(len(body)), nil
 }
 
 // message shows one message with its status.
 func (s *Server) message(c *call) {
-	by, refused := readerOf(c.principal)
-	if refused == nil {
-		var rec gateway.Record
-		if rec, refused = s.record(c, by); refused == nil {
-			body, err := storedView(&rec)
-			if err == nil {
-				c.write(http.StatusOK, body)
-				return
-			}
-			refused = gateway.Refusal(err)
-		}
+	body, err := s.shownMessage(c)
+	if err != nil {
+		c.fail(err)
+		return
 	}
-	c.fail(refused)
+	c.write(http.StatusOK, body)
+}
+
+// shownMessage returns the message that the path names, as it is shown to the caller.
+func (s *Server) shownMessage(c *call) ([]byte, error) {
+	by, err := readerOf(c.principal)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := s.record(c, by)
+	if err != nil {
+		return nil, err
+	}
+	return storedView(&rec)
 }
 
 // status shows what became of a message. In the development profile the
 // reference client asks without a key.
 func (s *Server) status(c *call) {
-	by, refused := readerOf(c.principal)
+	by, err := readerOf(c.principal)
 	if c.principal.Development {
-		by, refused = gateway.Reader{Everyone: true}, nil
+		by, err = gateway.Reader{Everyone: true}, nil
 	}
-	if refused != nil {
-		c.fail(refused)
+	if err != nil {
+		c.fail(err)
 		return
 	}
-	rec, refused := s.record(c, by)
-	if refused != nil {
-		c.fail(refused)
+	rec, err := s.record(c, by)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	c.reply(http.StatusOK, rec.Status())
 }
 
 // readerOf is who the principal reads messages as.
-func readerOf(p gateway.Principal) (gateway.Reader, *amtp.Error) {
+func readerOf(p gateway.Principal) (gateway.Reader, error) {
 	switch {
 	case p.Agent != nil:
 		return gateway.Reader{Agent: p.Agent.ID, Key: p.KeyID}, nil
@@ -100,7 +109,7 @@ func readerOf(p gateway.Principal) (gateway.Reader, *amtp.Error) {
 
 // record finds the message that the path names. Whether a message that is not
 // the reader's exists, nobody learns.
-func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, *amtp.Error) {
+func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, error) {
 	id, err := amtp.ParseMessageID(c.r.PathValue("id"))
 	if err != nil {
 		return gateway.Record{}, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
@@ -110,16 +119,16 @@ func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, *amtp.Error
 		return rec, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
 	}
 	if err != nil {
-		return rec, gateway.Refusal(err)
+		return rec, err
 	}
 	return rec.For(by), nil
 }
 
 // listMessages lists what the caller sent and received.
 func (s *Server) listMessages(c *call) {
-	by, refused := readerOf(c.principal)
-	if refused != nil {
-		c.fail(refused)
+	by, err := readerOf(c.principal)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	p := c.params()
@@ -142,7 +151,7 @@ func (s *Server) listMessages(c *call) {
 	}
 	page, err := s.Store.Messages(c.r.Context(), by, filter)
 	if err != nil {
-		c.fail(gateway.Refusal(err))
+		c.fail(err)
 		return
 	}
 	list := amtp.MessageList{Messages: make([]amtp.MessageSummary, len(page.Messages)),

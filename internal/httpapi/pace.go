@@ -171,7 +171,7 @@ func (r *inflight) makeWay(c *call, bytes int64) {
 // cut refuses a body that did not arrive whole. Where the time for it was over, the
 // message is not at fault: who sends it again may well succeed. Who ended it himself,
 // or sent what is no body of HTTP, hears that its form is wrong.
-func (c *call) cut(code amtp.Code, err error) *amtp.Error {
+func (c *call) cut(code amtp.Code, err error) error {
 	var slow net.Error
 	if c.late = errors.As(err, &slow) && slow.Timeout(); c.late {
 		code = amtp.CodeTemporaryFailure

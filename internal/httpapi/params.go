@@ -23,7 +23,7 @@ const (
 // err; readers after it return zero values.
 type params struct {
 	values url.Values
-	err    *amtp.Error
+	err    error
 }
 
 func (c *call) params() *params {

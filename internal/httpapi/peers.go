@@ -39,8 +39,8 @@ func (s *Server) addPeer(c *call) {
 		return
 	}
 	var n admin.NewPeer
-	if refused := c.decode(&n, false); refused != nil {
-		c.fail(refused)
+	if err := c.decode(&n, false); err != nil {
+		c.fail(err)
 		return
 	}
 	report, err := peers.Add(c.r.Context(), n)
@@ -101,15 +101,15 @@ func (s *Server) answerPeer(c *call) {
 		c.fail(e)
 		return
 	}
-	m, refused := c.question()
-	if refused != nil {
-		c.fail(refused)
+	m, err := c.question()
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	asking := intake.Arrival{Message: m, Principal: gateway.Principal{From: c.addr}, From: c.from}
-	caller, refused := s.Intake.Verify(c.r.Context(), asking)
-	if refused != nil {
-		c.fail(refused)
+	caller, err := s.Intake.Verify(c.r.Context(), asking)
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	answer, err := s.Peering.Answer(c.r.Context(), caller)
@@ -117,15 +117,15 @@ func (s *Server) answerPeer(c *call) {
 }
 
 // question reads the message of another gateway that asks.
-func (c *call) question() (*amtp.Message, *amtp.Error) {
-	body, refused := c.body(amtp.CodeInvalidMessage, false)
-	if refused != nil {
-		return nil, refused
+func (c *call) question() (*amtp.Message, error) {
+	body, err := c.body(amtp.CodeInvalidMessage, false)
+	if err != nil {
+		return nil, err
 	}
-	m, refused := amtp.ParseMessage(body)
+	m, wrong := amtp.ParseMessage(body)
 	switch {
-	case refused != nil:
-		return nil, refused
+	case wrong != nil:
+		return nil, wrong
 	case len(m.Recipients) != 1 || m.Recipients[0].Domain() != c.s.Domain || m.Sender.Domain() == c.s.Domain ||
 		m.Sender.Domain() == "localhost":
 		return nil, amtp.Errorf(amtp.CodeInvalidRecipient,
@@ -146,7 +146,7 @@ func (s *Server) domainKeys(c *call) {
 	}
 	keys, err := s.Keys.Keys(c.r.Context())
 	if err != nil {
-		c.fail(gateway.Refusal(err))
+		c.fail(err)
 		return
 	}
 	now := s.Now()
@@ -159,7 +159,7 @@ func (s *Server) domainKeys(c *call) {
 	c.reply(http.StatusOK, told)
 }
 
-func noDomainHere(d amtp.Domain) *amtp.Error {
+func noDomainHere(d amtp.Domain) error {
 	return amtp.Errorf(amtp.CodeDomainNotFound,
 		"This gateway serves %s only and has no domain by which others know it.", d).With("requested_domain", string(d))
 }

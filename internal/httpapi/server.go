@@ -165,9 +165,9 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 			return
 		}
 		if tolerance != nobody {
-			var refused *amtp.Error
-			if c.principal, refused = s.Authenticator.Caller(r, began, tolerance); refused != nil {
-				c.fail(refused)
+			var err error
+			if c.principal, err = s.Authenticator.Caller(r, began, tolerance); err != nil {
+				c.fail(err)
 				return
 			}
 		}
@@ -249,7 +249,7 @@ func clientID(r *http.Request) string {
 }
 
 // body reads the request's JSON. An empty body is an error unless optional.
-func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
+func (c *call) body(code amtp.Code, optional bool) ([]byte, error) {
 	r := c.r
 	if optional && c.noBody() {
 		return nil, nil
@@ -338,7 +338,7 @@ func (c *call) tooLarge() *amtp.Error {
 		With("max_size", c.s.MaxMessage)
 }
 
-func checkMedia(r *http.Request) *amtp.Error {
+func checkMedia(r *http.Request) error {
 	if len(r.Header["Content-Encoding"]) > 0 {
 		return amtp.Errorf(amtp.CodeUnsupportedMediaType,
 			"A Content-Encoding is not supported; send the JSON as it is.")

@@ -39,13 +39,13 @@ func (c *Candidate) Refuse(i int, code amtp.Code, why string) { c.list[i].refuse
 
 // check takes a message through the checks. Those that a gateway plugs in come after
 // what costs nothing and before the volume, which counts what it lets through.
-func (in *Intake) check(ctx context.Context, c *Candidate) *amtp.Error {
+func (in *Intake) check(ctx context.Context, c *Candidate) error {
 	if refused := in.checkSize(c); refused != nil {
 		return refused
 	}
 	for _, check := range in.Checks {
 		if err := check(ctx, c); err != nil {
-			return gateway.Refusal(err)
+			return err
 		}
 	}
 	if c.list.taken() == 0 && c.Message.IdempotencyKey == "" && c.Message.MessageID == "" {

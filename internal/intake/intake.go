@@ -45,7 +45,7 @@ type Intake struct {
 	Sizes Sizes
 	// Receipts takes the payload of what a domain, which proved that it wrote, tells
 	// of our messages; nil where nothing is told.
-	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
+	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) error
 	// Limits bounds the volume; nil bounds nothing.
 	Limits Limits
 	// Heard is called with each domain from whose gateway a message was taken; nil calls
@@ -91,7 +91,7 @@ const clockTolerance = 10 * time.Minute
 // as its sender knows it: by our id for those here, by the one it gave for
 // another domain.
 func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message,
-	request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+	request gateway.RequestID) (*amtp.SendResult, error) {
 	if in.isReceipts(p, m) {
 		return in.receipts(ctx, p, m)
 	}
@@ -103,12 +103,12 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		return nil, refused
 	}
 	if !in.Store.Paused().IsZero() { // before a restored directory says who exists
-		return nil, gateway.Refusal(gateway.ErrPaused)
+		return nil, gateway.ErrPaused
 	}
 	now := in.Now()
 	list := in.resolve(ctx, p, m.Recipients, now)
 	if err := list.fault(); err != nil {
-		return nil, gateway.Refusal(err)
+		return nil, err
 	}
 	envelope := in.envelope(p, m, sender, request, now)
 	if refused := in.check(ctx, &Candidate{&p, m, &envelope, list}); refused != nil {
@@ -136,7 +136,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		list.vanished()
 		return nil, list.refusal(m)
 	}
-	return nil, gateway.Refusal(err)
+	return nil, err
 }
 
 // named names the message as the caller knows it: a gateway of another domain
@@ -156,7 +156,7 @@ type writer struct {
 
 // sender decides whether the principal may write as the address. It looks at who
 // authenticated, never at what is claimed. AMTP §9.
-func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
+func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.Address) (writer, error) {
 	local := in.isOurs(claimed.Domain())
 	switch {
 	case p.Gateway:
@@ -178,7 +178,7 @@ func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.
 	}
 	agent, err := in.Store.AgentNamed(ctx, in.home(claimed))
 	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
-		return writer{}, gateway.Refusal(err)
+		return writer{}, err
 	}
 	if err != nil || gateway.IsReserved(claimed.Local()) {
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
@@ -189,7 +189,7 @@ func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.
 
 // stranger decides whether the caller may write as an address of another domain:
 // it must be that domain whose gateway access found calling.
-func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
+func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, error) {
 	switch {
 	case !in.Federated:
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
@@ -213,7 +213,7 @@ func (in *Intake) home(a amtp.Address) amtp.Address { return gateway.AtHome(a, i
 // its word on.
 // Another domain's gateway has taken its word already: what it coordinates is
 // delivered here as any message.
-func checkContent(p gateway.Principal, m *amtp.Message) *amtp.Error {
+func checkContent(p gateway.Principal, m *amtp.Message) error {
 	if p.Domain != "" {
 		return nil
 	}

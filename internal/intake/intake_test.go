@@ -92,7 +92,11 @@ func (h *house) acceptBody(door *intake.Intake, who, body string) (*amtp.SendRes
 	if refused != nil {
 		h.Fatalf("%v; body %s", refused, body)
 	}
-	return door.Accept(h.Context(), h.caller(who), m, 1)
+	got, err := door.Accept(h.Context(), h.caller(who), m, 1)
+	if err != nil {
+		return got, gateway.Refusal(err)
+	}
+	return got, nil
 }
 
 // stored returns what is kept of the messages, newest first.

@@ -21,17 +21,17 @@ func isReceiptsName(a amtp.Address) bool { return strings.EqualFold(a.Local(), g
 
 // receipts takes a message with receipts. It is in no inbox, and it may come
 // again.
-func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Message) (*amtp.SendResult, *amtp.Error) {
+func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Message) (*amtp.SendResult, error) {
 	if !in.Store.Paused().IsZero() {
-		return nil, gateway.Refusal(gateway.ErrPaused)
+		return nil, gateway.ErrPaused
 	}
 	if in.Limits != nil {
 		if _, refused := in.Limits.Admit(&p, m, nil, 1); refused != nil {
 			return nil, refused
 		}
 	}
-	if refused := in.Receipts(ctx, p.Domain, m.Payload); refused != nil {
-		return nil, refused
+	if err := in.Receipts(ctx, p.Domain, m.Payload); err != nil {
+		return nil, err
 	}
 	now := amtp.Time{Time: in.Now()}
 	return &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusDelivered, Recipients: []amtp.RecipientStatus{

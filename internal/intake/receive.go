@@ -36,7 +36,7 @@ type Received struct {
 type Verifier interface {
 	// Caller returns the domain that sends the message, and what it proves; or the
 	// refusal of a message that does not verify where it must.
-	Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal, *amtp.Error)
+	Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal, error)
 	// Taken notes that a message of the caller is stored; again says that it was known
 	// before.
 	Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error
@@ -84,7 +84,7 @@ func (in *Intake) Receive(ctx context.Context, a Arrival) (Received, error) {
 
 // Verify returns who sends a message: the caller who showed a credential, or else the
 // gateway of the domain in which the sender is.
-func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, *amtp.Error) {
+func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, error) {
 	p := a.Principal
 	if p.Agent != nil || p.Admin || in.Verifier == nil || in.isOurs(a.Message.Sender.Domain()) {
 		return p, nil
@@ -102,18 +102,22 @@ func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, *am
 
 // Unread counts a message of so many bytes that a door refused before Receive, because
 // it could not be read.
-func (in *Intake) Unread(p *gateway.Principal, bytes int64, refused *amtp.Error) {
+func (in *Intake) Unread(p *gateway.Principal, bytes int64, refused error) {
 	in.refused(p, p, 0, bytes, refused)
 }
 
 // refused counts a message that is not taken. A caller without a credential has used as
 // much of what its network has as if the message had been taken, unless the gateway is
 // at fault or has counted it. AMTP §11.
-func (in *Intake) refused(shown, caller *gateway.Principal, recipients int, bytes int64, why *amtp.Error) {
-	if in.Limits == nil || !shown.Stranger() || gateway.AtFault(why.Code) {
+func (in *Intake) refused(shown, caller *gateway.Principal, recipients int, bytes int64, why error) {
+	if in.Limits == nil || !shown.Stranger() {
 		return
 	}
-	if why.Code != amtp.CodeRateLimitExceeded {
+	code := gateway.CodeOf(why)
+	if gateway.AtFault(code) {
+		return
+	}
+	if code != amtp.CodeRateLimitExceeded {
 		in.Limits.Failed(caller, recipients, bytes)
 	}
 	if bytes > 0 {

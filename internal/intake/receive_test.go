@@ -32,7 +32,7 @@ func (r *recorder) step(name string) *amtp.Error {
 }
 
 func (r *recorder) Caller(_ context.Context, _ *amtp.Message, from string, _ time.Time) (gateway.Principal,
-	*amtp.Error) {
+	error) {
 	if refused := r.step("verify for " + from); refused != nil {
 		return gateway.Principal{}, refused
 	}

@@ -101,7 +101,7 @@ func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 // passing refuses a message of another domain that has no recipient here, as
 // Accept would whatever is found out about its sender. It compares domains
 // only, and so tells nothing about who exists. nil means that Accept decides.
-func (in *Intake) passing(ctx context.Context, m *amtp.Message) *amtp.Error {
+func (in *Intake) passing(ctx context.Context, m *amtp.Message) error {
 	for _, a := range m.Recipients {
 		if in.isOurs(a.Domain()) {
 			return nil

@@ -13,7 +13,7 @@ const envelopeRoom = 4 << 10
 
 // checkSize refuses a message that cannot be signed for another domain, and those
 // recipients whose gateways take no message of its size.
-func (in *Intake) checkSize(c *Candidate) *amtp.Error {
+func (in *Intake) checkSize(c *Candidate) error {
 	if !c.list.leaves() {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 // refuseVolume refuses the whole message when it is beyond what its sender may bring
 // now, and each recipient whose inbox takes no more. A message to which nobody is left
 // is refused as a whole, with the longest time to wait. AMTP §11.
-func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Message) *amtp.Error {
+func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Message) error {
 	all := list.taken()
 	if in.Limits == nil || all == 0 {
 		return nil
@@ -23,8 +23,11 @@ func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Me
 		}
 	}
 	each, refused := in.Limits.Admit(p, m, inboxes, all-len(inboxes))
-	if refused != nil || each == nil {
+	switch {
+	case refused != nil:
 		return refused
+	case each == nil:
+		return nil
 	}
 	n := 0
 	for i := range list {

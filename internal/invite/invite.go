@@ -32,10 +32,10 @@ import (
 // Registrar makes agents and keys. agent.Agents is one.
 type Registrar interface {
 	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
-		with ...gateway.DocumentChange) (amtp.Registration, bool, *amtp.Error)
+		with ...gateway.DocumentChange) (amtp.Registration, bool, error)
 	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
-		with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error)
-	Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
+		with ...gateway.DocumentChange) (amtp.IssuedKey, error)
+	Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, error)
 }
 
 // Invites makes invitations and accepts them.
@@ -71,7 +71,7 @@ var operator = gateway.Principal{Admin: true}
 
 // Make makes an invitation for a name. An earlier one for that name ends. The caller
 // has checked that the operator asks.
-func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invite, refused *amtp.Error) {
+func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invite, err error) {
 	address, err := amtp.ParseAddress(n.Name + "@" + string(s.Domain))
 	if err == nil {
 		err = amtp.CheckName(n.Name)
@@ -95,11 +95,7 @@ func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invit
 	now := s.Now()
 	in := invitation{Name: n.Name, Existing: n.Existing, Until: now.Add(lifetime)}
 	if err := s.keep(ctx, hash(secret), in, now); err != nil {
-		var e *amtp.Error
-		if errors.As(err, &e) {
-			return made, e
-		}
-		return made, gateway.Refusal(err)
+		return made, err
 	}
 	made = admin.Invite{Address: address, Secret: base64.RawURLEncoding.EncodeToString(secret),
 		Expires: amtp.Time{Time: in.Until}}
@@ -150,16 +146,16 @@ func read(n *gateway.Document, now time.Time) (in invitation, open bool) {
 // Take registers the agent of the invitation, or gives it one more key, and uses the
 // invitation up. The invitation stays open when the registration is refused. unknown
 // says that there is no such invitation, or no longer.
-func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, unknown bool, refused *amtp.Error) {
+func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, unknown bool, _ error) {
 	secret, err := base64.RawURLEncoding.Strict().DecodeString(j.Secret)
 	if err != nil || len(secret) != amtp.InviteSecretSize {
 		return joined, true, notOpen()
 	}
 	name := hash(secret)
+	var refused error
 	in, err := s.open(ctx, name)
 	if err == nil {
-		joined, refused = s.admit(ctx, in, j, s.use(name))
-		if refused == nil {
+		if joined, refused = s.admit(ctx, in, j, s.use(name)); refused == nil {
 			return joined, false, nil
 		}
 		// If another caller has used it meanwhile, this one finds the name taken.
@@ -171,7 +167,7 @@ func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, un
 	case refused != nil:
 		return amtp.Joined{}, false, refused
 	}
-	return amtp.Joined{}, false, gateway.Refusal(err)
+	return amtp.Joined{}, false, err
 }
 
 // open returns the invitation with the hash. The error is ErrNotFound when there is no
@@ -215,19 +211,19 @@ func find(list []gateway.Document, name string, now time.Time) int {
 
 // admit registers the agent, or gives it a key, and uses the invitation for that.
 func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.DocumentChange) (amtp.Joined,
-	*amtp.Error) {
+	error) {
 	if in.Existing {
-		key, refused := s.Agents.IssueKey(ctx, operator, in.Name, false, use)
-		return amtp.Joined{Address: key.Address, APIKey: key.APIKey, Result: "issued"}, refused
+		key, err := s.Agents.IssueKey(ctx, operator, in.Name, false, use)
+		return amtp.Joined{Address: key.Address, APIKey: key.APIKey, Result: "issued"}, err
 	}
-	r, _, refused := s.Agents.Register(ctx, operator, amtp.NewAgent{
+	r, _, err := s.Agents.Register(ctx, operator, amtp.NewAgent{
 		Address: in.Name, DeliveryMode: "pull", Description: j.Description, Role: j.Role,
 		Capabilities: j.Capabilities, SupportedSchemas: j.SupportedSchemas, Listed: j.Listed,
 	}, "", use)
-	return amtp.Joined{Address: r.Address, APIKey: r.APIKey, Result: "registered"}, refused
+	return amtp.Joined{Address: r.Address, APIKey: r.APIKey, Result: "registered"}, err
 }
 
-func notOpen() *amtp.Error {
+func notOpen() error {
 	return amtp.Errorf(amtp.CodeAuthenticationFailed,
 		"This invitation does not count: it is unknown, used, or older than ten minutes. Ask whoever sent it for another one.")
 }

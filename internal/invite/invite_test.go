@@ -3,7 +3,6 @@ package invite
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -47,11 +46,11 @@ type agents struct {
 	store  *store
 	mu     sync.Mutex
 	names  map[string]int // keys of each
-	refuse *amtp.Error
+	refuse error
 }
 
 func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string,
-	with ...gateway.DocumentChange) (amtp.Registration, bool, *amtp.Error) {
+	with ...gateway.DocumentChange) (amtp.Registration, bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !p.Admin || a.refuse != nil {
@@ -68,7 +67,7 @@ func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgen
 }
 
 func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool,
-	with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error) {
+	with ...gateway.DocumentChange) (amtp.IssuedKey, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refuse != nil {
@@ -82,16 +81,16 @@ func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _
 }
 
 // make makes the changes that come with an agent or a key.
-func (a *agents) make(with []gateway.DocumentChange) (refused *amtp.Error) {
+func (a *agents) make(with []gateway.DocumentChange) error {
 	for _, c := range with {
-		if err := a.store.ChangeDocuments(context.Background(), c.Kind, c.Change); errors.As(err, &refused) {
-			return refused
+		if err := a.store.ChangeDocuments(context.Background(), c.Kind, c.Change); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (a *agents) Show(_ context.Context, _ gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
+func (a *agents) Show(_ context.Context, _ gateway.Principal, name string) (amtp.Agent, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.names[name] == 0 {
@@ -252,7 +251,7 @@ func TestNames(t *testing.T) {
 		{"a b", false, amtp.CodeRegistrationFailed}, {"", false, amtp.CodeRegistrationFailed},
 	} {
 		_, refused := w.gateway().Make(t.Context(), admin.NewInvite{Name: tc.name, Existing: tc.existing})
-		if got := refused; (got == nil) != (tc.want == "") || got != nil && got.Code != tc.want {
+		if got := refused; (got == nil) != (tc.want == "") || got != nil && gateway.CodeOf(got) != tc.want {
 			t.Errorf("invite %q, existing %t: %v, want %q", tc.name, tc.existing, got, tc.want)
 		}
 	}
@@ -263,7 +262,7 @@ func TestNames(t *testing.T) {
 	}
 	for i := range maxOpen + 1 {
 		_, refused := w.gateway().Make(t.Context(), admin.NewInvite{Name: fmt.Sprintf("n%d", i)})
-		if i == maxOpen && (refused == nil || refused.Code != amtp.CodeConflict) {
+		if i == maxOpen && (refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict) {
 			t.Errorf("one invitation more than may be open: %v, want CONFLICT", refused)
 		}
 	}

@@ -45,8 +45,7 @@ func (o *Operator) MakeSigningKey(ctx context.Context, n admin.NewSigningKey) (a
 	case n.PrivateKey != "":
 		return importKey(ctx, ring, n)
 	}
-	made, refused := ring.Generate(ctx, n)
-	return made, border(refused)
+	return ring.Generate(ctx, n)
 }
 
 // importKey imports an existing private key. The other members of the request must
@@ -72,8 +71,7 @@ func importKey(ctx context.Context, ring Keyring, n admin.NewSigningKey) (admin.
 				is, n.Algorithm)
 		}
 	}
-	made, refused := ring.Import(ctx, n.Selector, private)
-	return made, border(refused)
+	return ring.Import(ctx, n.Selector, private)
 }
 
 // UseSigningKey makes the waiting key sign from now on.
@@ -82,8 +80,7 @@ func (o *Operator) UseSigningKey(ctx context.Context, selector string, atOnce bo
 	if err != nil {
 		return admin.SigningKey{}, err
 	}
-	used, refused := ring.Use(ctx, selector, atOnce)
-	return used, border(refused)
+	return ring.Use(ctx, selector, atOnce)
 }
 
 // RetireSigningKey ends a key that waits.
@@ -92,6 +89,5 @@ func (o *Operator) RetireSigningKey(ctx context.Context, selector string) (admin
 	if err != nil {
 		return admin.SigningKey{}, err
 	}
-	ended, refused := ring.Retire(ctx, selector)
-	return ended, border(refused)
+	return ring.Retire(ctx, selector)
 }

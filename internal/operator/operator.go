@@ -54,10 +54,10 @@ type Queue interface {
 type Keyring interface {
 	Keys(context.Context) ([]admin.SigningKey, error)
 	Rotate(context.Context) (admin.SigningKey, error)
-	Generate(context.Context, admin.NewSigningKey) (admin.SigningKey, *amtp.Error)
-	Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, *amtp.Error)
-	Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, *amtp.Error)
-	Retire(ctx context.Context, selector string) (admin.SigningKey, *amtp.Error)
+	Generate(context.Context, admin.NewSigningKey) (admin.SigningKey, error)
+	Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, error)
+	Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, error)
+	Retire(ctx context.Context, selector string) (admin.SigningKey, error)
 }
 
 // Certificates are the certificates of the listener. certificate.Source is one.
@@ -87,12 +87,4 @@ func (o *Operator) canonical(ctx context.Context, given amtp.MessageID) (amtp.Me
 		return "", nil
 	}
 	return rec.ID, err
-}
-
-// border returns the error of a service as an error, nil for nil.
-func border(refused *amtp.Error) error {
-	if refused == nil {
-		return nil
-	}
-	return refused
 }

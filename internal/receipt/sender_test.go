@@ -510,7 +510,7 @@ func TestRead(t *testing.T) {
 		store := &owes{}
 		refused := NewTaker(store, time.Now).Take(t.Context(), "far.example", json.RawMessage(doc))
 		if want < 0 {
-			if refused == nil || refused.Code != amtp.CodeInvalidMessage || store.took != nil {
+			if refused == nil || gateway.CodeOf(refused) != amtp.CodeInvalidMessage || store.took != nil {
 				t.Errorf("Take = %v with %d receipts, want INVALID_MESSAGE_FORMAT; payload %.100s", refused,
 					len(store.took), doc)
 			}
@@ -522,7 +522,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	if refused := NewTaker(&owes{fail: gateway.ErrBusy}, time.Now).Take(t.Context(), "far.example",
-		json.RawMessage(many(1))); refused == nil || refused.Code != amtp.CodeTemporaryFailure {
+		json.RawMessage(many(1))); refused == nil || gateway.CodeOf(refused) != amtp.CodeTemporaryFailure {
 		t.Errorf("while nothing can be stored Take = %v, want TEMPORARY_FAILURE", refused)
 	}
 }

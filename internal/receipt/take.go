@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // Taker applies the receipts that the gateways of other domains send.
@@ -29,7 +28,7 @@ func NewTaker(store Store, now func() time.Time) *Taker {
 // wrote the message. Receipts for anything but that domain's recipients of our messages
 // are ignored. The error is INVALID_MESSAGE_FORMAT if the payload has no receipts, and
 // TEMPORARY_FAILURE if they cannot be stored now.
-func (t *Taker) Take(ctx context.Context, from amtp.Domain, doc json.RawMessage) *amtp.Error {
+func (t *Taker) Take(ctx context.Context, from amtp.Domain, doc json.RawMessage) error {
 	list, err := read(doc)
 	if err != nil {
 		return amtp.Errorf(amtp.CodeInvalidMessage, "The receipts cannot be read: %v.", err)
@@ -38,10 +37,8 @@ func (t *Taker) Take(ctx context.Context, from amtp.Domain, doc json.RawMessage)
 	case t.turn <- struct{}{}:
 		defer func() { <-t.turn }()
 	case <-ctx.Done():
-		return gateway.Refusal(ctx.Err())
+		return ctx.Err()
 	}
-	if _, err := t.Store.TakeReceipts(ctx, from, list, t.Now()); err != nil {
-		return gateway.Refusal(err)
-	}
-	return nil
+	_, err = t.Store.TakeReceipts(ctx, from, list, t.Now())
+	return err
 }

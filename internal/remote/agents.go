@@ -34,7 +34,7 @@ const (
 // remembered is an answer, which is never changed.
 type remembered struct {
 	list    amtp.AgentList
-	refused *amtp.Error
+	refused error
 	until   time.Time
 	size    int // bytes, about
 }
@@ -43,7 +43,7 @@ type remembered struct {
 // applies the conditions. The error is DOMAIN_NOT_FOUND if there is no list, and
 // TEMPORARY_FAILURE if there is none now.
 func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList,
-	*amtp.Error) {
+	error) {
 	if refused := mayAsk(p); refused != nil {
 		return amtp.AgentList{}, refused
 	}
@@ -108,7 +108,7 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.A
 // askLess asks for a page, and for smaller and smaller ones while the answer is too
 // large. fewer says that a smaller page was asked for.
 func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool,
-	refused *amtp.Error) {
+	refused error) {
 	for again := 0; ; again++ {
 		body, large, refused := s.ask(ctx, d, conditions(q))
 		if !large || again == asksAgain || q.Limit == 1 {
@@ -120,7 +120,7 @@ func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery)
 
 // ask makes the request and returns the body of a good answer. large says that the answer
 // was refused because of its size.
-func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []byte, large bool, refused *amtp.Error) {
+func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []byte, large bool, refused error) {
 	found, refused := s.find(ctx, d)
 	if refused != nil {
 		return nil, false, refused
@@ -151,7 +151,7 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []
 
 // unreachable is the error for a gateway that does not answer. The error's own text is
 // not used, because it has addresses of machines.
-func unreachable(d amtp.Domain, err error) *amtp.Error {
+func unreachable(d amtp.Domain, err error) error {
 	if errors.Is(err, outbound.ErrForbidden) {
 		return notFound(d,
 			"The gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow.",
@@ -162,7 +162,7 @@ func unreachable(d amtp.Domain, err error) *amtp.Error {
 
 // read takes the agents out of an answer. Entries that are not of the domain, or not
 // agents, are left out: a gateway speaks only for its own domain.
-func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error) {
+func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, error) {
 	var answer struct {
 		Agents *[]json.RawMessage `json:"agents"`
 		Count  json.RawMessage    `json:"agent_count"`

@@ -50,7 +50,7 @@ func New(finder Finder, client *http.Client, now func() time.Time) *Domains {
 
 // Capabilities returns what the domain publishes about its gateway.
 func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.Domain) (amtp.DomainCapabilities,
-	*amtp.Error) {
+	error) {
 	if refused := mayAsk(p); refused != nil {
 		return amtp.DomainCapabilities{}, refused
 	}
@@ -63,7 +63,7 @@ func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.
 }
 
 // mayAsk refuses strangers, because a question costs DNS and HTTPS calls.
-func mayAsk(p gateway.Principal) *amtp.Error {
+func mayAsk(p gateway.Principal) error {
 	if p.Agent != nil || p.Admin || p.Development {
 		return nil
 	}
@@ -73,7 +73,7 @@ func mayAsk(p gateway.Principal) *amtp.Error {
 }
 
 // find returns how the domain's gateway is reached.
-func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, *amtp.Error) {
+func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, error) {
 	if d == "localhost" {
 		return discovery.Found{}, notFound(d, "localhost is no domain that others find; it publishes nothing.")
 	}
@@ -91,14 +91,14 @@ func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, *am
 	return found, notNow("DNS does not say now where the gateway of %s is. Try again.", d)
 }
 
-func notFound(d amtp.Domain, format string, args ...any) *amtp.Error {
+func notFound(d amtp.Domain, format string, args ...any) error {
 	return amtp.Errorf(amtp.CodeDomainNotFound, format, args...).With("requested_domain", string(d))
 }
 
 // askAgain is how long a caller should wait after an error that may pass.
 const askAgain = 10 * time.Second
 
-func notNow(format string, args ...any) *amtp.Error {
+func notNow(format string, args ...any) error {
 	e := amtp.Errorf(amtp.CodeTemporaryFailure, format, args...)
 	e.RetryAfter = askAgain
 	return e

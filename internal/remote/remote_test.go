@@ -127,19 +127,19 @@ func TestRefusals(t *testing.T) {
 		s, o := answers(t, c.status, c.body)
 		o.err = c.err
 		_, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{})
-		if refused == nil || refused.Code != c.want ||
-			(c.want == amtp.CodeTemporaryFailure) != (refused.RetryAfter > 0) {
+		if refused == nil || gateway.CodeOf(refused) != c.want ||
+			(c.want == amtp.CodeTemporaryFailure) != (gateway.Refusal(refused).RetryAfter > 0) {
 			t.Errorf("%s: %v, want %s", what, refused, c.want)
 		}
 		if found, refused := s.Capabilities(t.Context(), key, "b.example"); (refused == nil) != (c.err == nil) ||
-			c.err != nil && refused.Code != c.want {
+			c.err != nil && gateway.CodeOf(refused) != c.want {
 			t.Errorf("capabilities with %s: %+v, %v", what, found, refused)
 		}
 	}
 	s, o := answers(t, 200, twoAgents)
 	o.url = "http://" + nowhere.Address(t).String()
 	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil ||
-		refused.Code != amtp.CodeDomainNotFound || !strings.Contains(refused.Message, "outbound.allow") {
+		gateway.CodeOf(refused) != amtp.CodeDomainNotFound || !strings.Contains(gateway.Refusal(refused).Message, "outbound.allow") {
 		t.Errorf("a gateway at an address that is not allowed: %v", refused)
 	}
 }
@@ -182,8 +182,8 @@ func TestStrangers(t *testing.T) {
 		Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass"}}}, {Gateway: true}} {
 		_, refused := s.Agents(t.Context(), p, "b.example", amtp.AgentQuery{})
 		_, again := s.Capabilities(t.Context(), p, "b.example")
-		if refused == nil || refused.Code != amtp.CodeMissingAuthorization || again == nil ||
-			again.Code != refused.Code {
+		if refused == nil || gateway.CodeOf(refused) != amtp.CodeMissingAuthorization || again == nil ||
+			gateway.CodeOf(again) != gateway.CodeOf(refused) {
 			t.Errorf("%+v: %v and %v, want MISSING_AUTHORIZATION", p, refused, again)
 		}
 	}
@@ -193,7 +193,7 @@ func TestStrangers(t *testing.T) {
 		}
 	}
 	if _, refused := s.Capabilities(t.Context(), key, "localhost"); refused == nil ||
-		refused.Code != amtp.CodeDomainNotFound {
+		gateway.CodeOf(refused) != amtp.CodeDomainNotFound {
 		t.Errorf("localhost: %v, want DOMAIN_NOT_FOUND", refused)
 	}
 	if o.asked.Load() != 0 {
@@ -301,7 +301,7 @@ func TestListThatIsTooLarge(t *testing.T) {
 func TestListThatStaysTooLarge(t *testing.T) {
 	s, o := answers(t, 200, `{"agents":["`+strings.Repeat("x", 2<<20)+`"]}`)
 	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil ||
-		refused.Code != amtp.CodeDomainNotFound {
+		gateway.CodeOf(refused) != amtp.CodeDomainNotFound {
 		t.Errorf("refused as %v, want %s", refused, amtp.CodeDomainNotFound)
 	}
 	if n := o.asked.Load(); n != 4 {
