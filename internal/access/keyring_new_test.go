@@ -118,7 +118,8 @@ func TestGenerateRefuses(t *testing.T) {
 		{Algorithm: amtp.RS256, Bits: -1}, {Selector: "a.b"}, {Selector: "UPPER"}, {Selector: "-"},
 		{Selector: strings.Repeat("a", 64)},
 	} {
-		if key, refused := r.Generate(t.Context(), n); refused == nil || gateway.CodeOf(refused) != amtp.CodeInvalidRequest ||
+		if key, refused := r.Generate(t.Context(),
+			n); refused == nil || gateway.CodeOf(refused) != amtp.CodeInvalidRequest ||
 			gateway.Refusal(refused).Details["field"] == nil {
 			t.Errorf("Generate(%+v) = %+v, %v; want INVALID_REQUEST_FORMAT with its field", n, key, refused)
 		}
@@ -168,7 +169,8 @@ func TestImport(t *testing.T) {
 			t.Errorf("Import of the key in use = %+v, %v", again, refused)
 		}
 	}
-	if _, refused := r.Import(t.Context(), "20261122", rsaKey(t)); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict {
+	if _, refused := r.Import(t.Context(), "20261122",
+		rsaKey(t)); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict {
 		t.Errorf("Import under the selector of a retired key: %v, want CONFLICT", refused)
 	}
 	for _, selector := range []string{"", "K1", "k.1"} {
@@ -270,7 +272,8 @@ func TestBroughtKeySigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, refused := first.Use(t.Context(), next.Selector, true); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict ||
+	if _, refused := first.Use(t.Context(), next.Selector,
+		true); refused == nil || gateway.CodeOf(refused) != amtp.CodeConflict ||
 		!strings.Contains(gateway.Refusal(refused).Message, "AMTP_SIGNATURE_PRIVATE_KEY_FILE") {
 		t.Errorf("Use of another key than the configuration names: %v, want CONFLICT", refused)
 	}

@@ -78,7 +78,8 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 			t.Fatalf("%s: Use = nil, want CONFLICT", step)
 		}
 		if gateway.CodeOf(refused) != amtp.CodeConflict || gateway.Refusal(refused).RetryAfter != wait || r.Signer().Selector() != first {
-			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, gateway.Refusal(refused).RetryAfter,
+			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused,
+				gateway.Refusal(refused).RetryAfter,
 				r.Signer().Selector(), wait, first)
 		}
 	}
@@ -153,7 +154,8 @@ func TestAWrongSelectorChangesNothing(t *testing.T) {
 			t.Errorf("Use of a key that there is not, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
 		}
 	}
-	if _, refused := r.Retire(t.Context(), "no-such-key"); refused == nil || gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
+	if _, refused := r.Retire(t.Context(),
+		"no-such-key"); refused == nil || gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
 		t.Errorf("Retire of a key that there is not: %v, want KEY_NOT_FOUND", refused)
 	}
 	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
