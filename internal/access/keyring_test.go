@@ -77,7 +77,8 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 		if refused == nil {
 			t.Fatalf("%s: Use = nil, want CONFLICT", step)
 		}
-		if gateway.CodeOf(refused) != amtp.CodeConflict || gateway.Refusal(refused).RetryAfter != wait || r.Signer().Selector() != first {
+		if gateway.CodeOf(refused) != amtp.CodeConflict || gateway.Refusal(refused).RetryAfter != wait ||
+			r.Signer().Selector() != first {
 			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused,
 				gateway.Refusal(refused).RetryAfter,
 				r.Signer().Selector(), wait, first)
