@@ -8,28 +8,28 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// firstPiece is how much of a body there is room for before any of it came.
+// firstPiece is how many bytes of a body are reserved before any of them came.
 const firstPiece = 64 << 10
 
-// The shares of callers who showed nothing: they take no room from those who
-// did, and one of them leaves most of theirs to the others.
+// The shares of callers without a credential. They take no room from callers with one,
+// and one address leaves most of the share to the others.
 const (
 	strangersShare = 8 // an eighth of all is theirs
 	addressShare   = 4 // of which a quarter may be that of one address
-	// besideLargest is how many small messages there is room for beside the
-	// largest, whatever the shares are: a busy peer's small ones never cease.
+	// besideLargest is how many small messages have room beside the largest one, whatever
+	// the shares are: a busy peer sends small messages all the time.
 	besideLargest = 16
 )
 
 var errNoRoom = errors.New("too many bytes of bodies are in work")
 
-// inflight counts the bytes that are in work: bodies of requests, and large answers
-// that somebody may take minutes to read. Other gateways are strangers in it,
-// for a body has to be read before it proves anything.
+// inflight counts the bytes of requests and answers that are in work: bodies of requests,
+// and large answers, which a client may take minutes to read. Other gateways count as
+// strangers, because a body proves nothing before it is read.
 //
-// An address is that of the connection, with IPv6 its /64 network. This machine
-// is bound by the share of all strangers only: a proxy on it brings everybody's
-// messages, and who is on it himself can do worse.
+// An address is that of the connection, for IPv6 its /64 network. For this machine only
+// the share of all strangers is a limit: a proxy on it may bring the messages of all
+// callers, and a program on it can do more harm in other ways.
 type inflight struct {
 	mu        sync.Mutex
 	known     int64
@@ -38,7 +38,7 @@ type inflight struct {
 	slow      map[*pace]bool         // bodies that take longer than one that does not move
 }
 
-// roomFor says what fits into a room.
+// roomFor is how many bytes may be in work, of each group of callers.
 type roomFor struct{ known, strangers, address int64 }
 
 func (s *Server) roomFor() roomFor {
@@ -47,11 +47,11 @@ func (s *Server) roomFor() roomFor {
 	return roomFor{known: max(s.InFlight, largest), strangers: strangers, address: max(strangers/addressShare, largest)}
 }
 
-// stranger reports whether the caller showed nothing.
+// stranger reports whether the caller showed no credential.
 func (c *call) stranger() bool { return c.principal.Stranger() }
 
-// makeRoom counts bytes among those in work until the call ends. Bytes that
-// there is no room for are not counted.
+// makeRoom counts bytes as in work until the call ends. It reports false, and counts
+// nothing, if there is no room for them.
 func (c *call) makeRoom(bytes int64) bool {
 	fits, r := c.s.roomFor(), &c.s.room
 	r.mu.Lock()
@@ -73,7 +73,7 @@ func (c *call) makeRoom(bytes int64) bool {
 	return true
 }
 
-// leaveRoom gives back what the call has.
+// leaveRoom gives back the bytes of the call.
 func (c *call) leaveRoom() {
 	if c.held == 0 {
 		return
