@@ -230,8 +230,9 @@ var steps = map[string]string{
 	"the backup is made, but not noted for amtp check: …":                                     "The backup is good. Make the data directory writable, so that `amtp check` knows of the next one.",
 
 	"open the database in …: …": "`amtp check DIR`",
-	"the database has schema … and this release knows …: it was written by a newer release; run that one, or restore a backup made before the upgrade": "Run the newer release again, or `amtp restore FILE --force` with a backup from before the upgrade.",
-	"PRAGMA … is … and not …: a message could be lost in a power cut, so the database is not opened":                                                   "The file system refuses what the promise needs. Put the data directory on a local disk: `--data-dir DIR`.",
+	"the database has no column … in its table …: it was written by a build from before the first release; run that build, or start with an empty database":                                     "Start with another data directory or database; there is no migration from a build before the first release.",
+	"the database has schema … and this release knows …: it was written by a newer release, or by a build from before the first one; run that one, or restore a backup made before the upgrade": "Run the newer release again, or `amtp restore FILE --force` with a backup from before the upgrade.",
+	"PRAGMA … is … and not …: a message could be lost in a power cut, so the database is not opened":                                                                                            "The file system refuses what the promise needs. Put the data directory on a local disk: `--data-dir DIR`.",
 	"make the disk reserve: …":                    "Make room: 16 MiB at least.",
 	"prepare …: …":                                "`amtp check DIR`; the database is not one of this release.",
 	"move the former database aside: …":           "Make the data directory writable; nothing was moved.",

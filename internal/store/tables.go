@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,23 @@ func Tables() []Table {
 		table("peer", 1, texts("domain"), numbers("first_seen", "last_seen", "first_signed", "last_signed")),
 		table("document", 2, texts("kind", "name"), blobs("sealed", "facts"), numbers("created")),
 	}
+}
+
+// MissingColumn returns the first column of this release that a database lacks, "" for
+// none. columns returns the columns of a table in the database.
+func MissingColumn(columns func(table string) ([]string, error)) (table, column string, err error) {
+	for _, t := range Tables() {
+		found, err := columns(t.Name)
+		if err != nil {
+			return "", "", err
+		}
+		for _, name := range t.Names() {
+			if !slices.Contains(found, name) {
+				return t.Name, name, nil
+			}
+		}
+	}
+	return "", "", nil
 }
 
 func table(name string, key int, columns ...[]Column) Table {

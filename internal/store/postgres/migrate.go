@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 
+	"github.com/amtp-go/amtp/internal/store"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -43,12 +45,37 @@ func migrate(ctx context.Context, c *connecting) (err error) {
 	}
 	sources := provider.ListSources()
 	if newest := sources[len(sources)-1].Version; current > newest {
-		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade",
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release, or by a build from before the first one; run that one, or restore a backup made before the upgrade",
 			current, newest)
 	} else if current == newest {
-		return nil
+		return checkColumns(ctx, db)
 	}
 	_, err = provider.Up(ctx)
+	return err
+}
+
+// checkColumns refuses a database whose tables lack a column of this release.
+func checkColumns(ctx context.Context, db *sql.DB) error {
+	table, column, err := store.MissingColumn(func(table string) (list []string, err error) {
+		rows, err := db.QueryContext(ctx, `SELECT a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+			WHERE c.relname = $1 AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped`, table)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return nil, err
+			}
+			list = append(list, name)
+		}
+		return list, rows.Err()
+	})
+	if err == nil && column != "" {
+		err = fmt.Errorf("the database has no column %s in its table %s: it was written by a build from before the first release; run that build, or start with an empty database",
+			column, table)
+	}
 	return err
 }
 

@@ -71,6 +71,23 @@ func TestRefusesNewerSchema(t *testing.T) {
 	}
 }
 
+// A database with the number of this schema that lacks one of its columns is refused.
+func TestRefusesAnEarlierBuild(t *testing.T) {
+	where := database(t)
+	s := open(t, where)
+	change := func(sql string) {
+		if _, err := s.pool.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(`ALTER TABLE job RENAME COLUMN payload TO other`)
+	_, err := Open(context.Background(), Options{URL: where})
+	change(`ALTER TABLE job RENAME COLUMN other TO payload`)
+	if err == nil || !strings.Contains(err.Error(), "no column payload in its table job") {
+		t.Errorf("Open = %v, want an error that names the column", err)
+	}
+}
+
 // Replicas that start at the same time on an empty database create its schema once.
 func TestReplicasStartAtOnce(t *testing.T) {
 	where := pgtest.Database(t, "empty", nil)

@@ -240,6 +240,25 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// TestEarlierBuildIsRefused opens a database that has the number of this schema and lacks
+// one of its columns.
+func TestEarlierBuildIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	s := mustOpenOn(t, faultfs.New(t), dir, small)
+	err := s.write(t.Context(), 0, func(w *writer) error {
+		_, err := w.exec(`ALTER TABLE job DROP COLUMN payload`)
+		return err
+	})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = openOn(t, faultfs.New(t), dir, small)
+	if err == nil || !strings.Contains(err.Error(), "no column payload in its table job") {
+		t.Errorf("open = %v, want an error that names the column", err)
+	}
+}
+
 // TestCP27 cuts the power at each of the first 24 calls that change the database file.
 // These calls belong to checkpoints.
 func TestCP27(t *testing.T) {

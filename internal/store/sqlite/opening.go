@@ -108,7 +108,9 @@ func (s *Store) first(index string) (*sqlite3.Conn, error) {
 	}
 	current, err := isCurrent(conn)
 	if err == nil && current {
-		return conn, nil
+		if err = checkColumns(conn); err == nil {
+			return conn, nil
+		}
 	}
 	if err := errors.Join(err, conn.Close()); err != nil {
 		return nil, err
@@ -258,6 +260,24 @@ func isCurrent(conn *sqlite3.Conn) (_ bool, err error) {
 	return is && len(missing) == 0, err
 }
 
+// checkColumns refuses a database whose tables lack a column of this release.
+func checkColumns(conn *sqlite3.Conn) (err error) {
+	c := statements{conn: conn}
+	defer func() { err = errors.Join(err, c.forget()) }()
+	table, column, err := store.MissingColumn(func(table string) (list []string, err error) {
+		err = c.query(`SELECT name FROM pragma_table_info(?)`, func(s *sqlite3.Stmt) error {
+			list = append(list, s.ColumnText(0))
+			return nil
+		}, table)
+		return list, err
+	})
+	if err == nil && column != "" {
+		err = fmt.Errorf("the database has no column %s in its table %s: it was written by a build from before the first release; run that build, or start with an empty database",
+			column, table)
+	}
+	return err
+}
+
 func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	ctx := context.Background()
 	current, err := p.GetDBVersion(ctx)
@@ -267,7 +287,7 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	sources := p.ListSources()
 	newest := sources[len(sources)-1].Version
 	if current > newest {
-		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade",
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release, or by a build from before the first one; run that one, or restore a backup made before the upgrade",
 			current, newest)
 	}
 	return nil
