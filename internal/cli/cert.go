@@ -95,7 +95,7 @@ bound how often they do that.`,
 }
 
 // renewWait is how much longer than others this command may take.
-const renewWait = 2 * time.Minute
+const renewWait = 5 * time.Minute
 
 func (p *program) printCertificates(list admin.CertificateList) {
 	for i := range list.Certificates {

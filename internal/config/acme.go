@@ -72,7 +72,7 @@ func (a *ACME) settings() []setting {
 				option[string]{"hmac-sha384", "hmac-sha384"}, option[string]{"hmac-sha512", "hmac-sha512"}),
 			meaning: "The algorithm of that key."},
 		{path: "acme.dns_key_file", env: "AMTP_ACME_DNS_KEY_FILE", value: path(&a.DNSKeyFile),
-			meaning: "File with the secret of that key in base64. Only its owner may have access to it (mode 0600). It is read at the start."},
+			meaning: "File with the secret of that key in base64. Only its owner may write it, and only its group may read it as well (mode 0600 or 0640). It is read at the start."},
 	}
 }
 

@@ -71,7 +71,7 @@ func (l *loader) checkACMEDNS() {
 
 // The reasons for which a secret is refused. None shows a part of the file.
 var (
-	errKeyOpen = errors.New("other users may read or write it: give it the mode 0600")
+	errKeyOpen = errors.New("other users may read or write it: give it the mode 0600 or 0640")
 	errKeyForm = errors.New("is not one secret in base64, as tsig-keygen prints it")
 	errKeyWeak = fmt.Errorf("has fewer than %d bytes", minDNSKey)
 )
@@ -86,7 +86,7 @@ func ReadDNSKey(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o027 != 0 {
 		return "", errKeyOpen
 	}
 	content, err := os.ReadFile(file)

@@ -22,15 +22,17 @@ func TestACME(t *testing.T) {
 	}
 	secret := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	keys := map[string]string{}
-	for name, content := range map[string]string{"good": secret + "\n", "open": secret, "short": "c2hvcnQ=",
-		"conf": "key \"amtp\" { secret \"" + secret + "\"; };", "empty": ""} {
+	for name, content := range map[string]string{"good": secret + "\n", "group": secret, "open": secret,
+		"short": "c2hvcnQ=", "conf": "key \"amtp\" { secret \"" + secret + "\"; };", "empty": ""} {
 		keys[name] = filepath.Join(dir, name)
 		if err := os.WriteFile(keys[name], []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(keys["open"], 0o640); err != nil {
-		t.Fatal(err)
+	for name, mode := range map[string]os.FileMode{"open": 0o644, "group": 0o640} {
+		if err := os.Chmod(keys[name], mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	inDNS := func(more ...string) []string {
 		return append([]string{"AMTP_ACME_DNS_SERVER=192.0.2.1", "AMTP_ACME_DNS_KEY_NAME=amtp.",
@@ -67,7 +69,8 @@ func TestACME(t *testing.T) {
 		{"no port", inDNS("AMTP_ACME_DNS_SERVER=ns.example:0"), "has no port between"},
 		{"a weak algorithm", inDNS("AMTP_ACME_DNS_KEY_ALGORITHM=hmac-md5"), "is not one of"},
 		{"no such file", inDNS("AMTP_ACME_DNS_KEY_FILE=" + filepath.Join(dir, "none")), "no such file"},
-		{"a secret that others may read", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["open"]), "the mode 0600"},
+		{"a secret that others may read", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["open"]), "the mode 0600 or 0640"},
+		{"a secret that its group may read", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["group"]), ""},
 		{"a secret that can be guessed", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["short"]), "fewer than 16 bytes"},
 		{"a file in another form", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["conf"]), "not one secret in base64"},
 		{"a file without a secret", inDNS("AMTP_ACME_DNS_KEY_FILE=" + keys["empty"]), "not one secret in base64"},

@@ -33,8 +33,8 @@ func (o *Operator) ListCertificates() (admin.CertificateList, error) {
 }
 
 // RenewTime is how long RenewCertificates waits for an authority, which first has to
-// check the gateway.
-const RenewTime = 2 * time.Minute
+// check the gateway. With DNS-01 the record alone may take two minutes.
+const RenewTime = 5 * time.Minute
 
 // RenewCertificates now gets the certificates that are due, or with force all of them.
 func (o *Operator) RenewCertificates(ctx context.Context, force bool) (done admin.CertificateRenewal, err error) {
