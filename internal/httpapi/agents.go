@@ -14,7 +14,7 @@ import (
 // decode reads the request's body into v.
 func (c *call) decode(v any, optional bool) error {
 	if c.stranger() {
-		return gateway.NeedAdmin(&c.principal) // nobody's body is read for nothing
+		return gateway.NeedAdmin(&c.principal) // a stranger is refused before the body is read
 	}
 	body, err := c.body(amtp.CodeInvalidRequest, optional)
 	if err != nil || body == nil {
@@ -27,9 +27,8 @@ func (c *call) decode(v any, optional bool) error {
 	return nil
 }
 
-// newAgent is a registration as clients write it. Members that other gateways'
-// tools send with zero values are tolerated; headers is how those name
-// push_headers.
+// newAgent is a registration as clients write it. It tolerates members that the tools of
+// other gateways send with zero values. Those tools call push_headers headers.
 type newAgent struct {
 	amtp.NewAgent
 	APIKey  string            `json:"api_key"`
@@ -161,7 +160,7 @@ func (s *Server) renewPushSecret(c *call) {
 	c.result(http.StatusCreated, issued, err)
 }
 
-// whoAmI tells an agent what its key stands for.
+// whoAmI tells an agent the identity that its key proves.
 func (s *Server) whoAmI(c *call) {
 	who, err := s.Agents.WhoAmI(c.r.Context(), c.principal)
 	c.result(http.StatusOK, who, err)
@@ -188,7 +187,7 @@ func (s *Server) discover(c *call) {
 	c.result(http.StatusOK, list, err)
 }
 
-// agentQuery reads the conditions of the query, and what else it says.
+// agentQuery reads the conditions of the query, and returns all its parameters.
 func (c *call) agentQuery() (amtp.AgentQuery, *params) {
 	p := c.params()
 	q := amtp.AgentQuery{

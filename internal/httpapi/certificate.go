@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/operator"
 )
 
-// showCertificate tells of the certificates in use.
+// showCertificate shows the certificates in use.
 func (s *Server) showCertificate(c *call) {
 	list, err := s.Operator.ListCertificates()
 	c.result(http.StatusOK, list, err)
@@ -21,12 +21,12 @@ func (s *Server) renewCertificate(c *call) {
 	if !c.reads(&body, s.Operator.HasCertificates()) {
 		return
 	}
-	// Where the deadline cannot be moved, the caller does not hear how it ended.
+	// If the deadline cannot be moved, the caller does not get the result.
 	_ = http.NewResponseController(c.w).SetWriteDeadline(s.Now().Add(operator.RenewTime + headerGrace))
 	done, err := s.Operator.RenewCertificates(c.r.Context(), body.Force)
 	c.note("changed", done.Renewed, "force", body.Force)
 	c.result(http.StatusOK, done, err)
 }
 
-// headerGrace is what the answer itself may take.
+// headerGrace is the time for the answer itself.
 const headerGrace = 10 * time.Second

@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// listDead shows what could not be delivered, without the messages.
+// listDead lists dead letters without their messages.
 func (s *Server) listDead(c *call) {
 	p := c.params()
 	which := p.dead()
@@ -42,7 +42,7 @@ func (s *Server) showDead(c *call) {
 	c.write(http.StatusOK, append(b, '}'))
 }
 
-// chosenLetters says which dead letters a request means.
+// chosenLetters is the choice of dead letters in a request.
 type chosenLetters struct {
 	IDs         []admin.DeadLetterID `json:"ids"`
 	Destination string               `json:"destination"`
@@ -86,7 +86,7 @@ func (s *Server) purgeOneDead(c *call) {
 	c.result(http.StatusOK, admin.PurgedDead{Purged: 1}, err)
 }
 
-// dead reads the conditions that a query has.
+// dead reads the conditions in a query about dead letters.
 func (p *params) dead() admin.DeadLetterChoice {
 	return admin.DeadLetterChoice{
 		Destination: string(p.destination()), Message: p.messageID("message"), Code: amtp.Code(p.text("code")),
@@ -94,7 +94,7 @@ func (p *params) dead() admin.DeadLetterChoice {
 	}
 }
 
-// numbers reads a list of ids, 1,2,3.
+// numbers reads a list of ids such as 1,2,3.
 func (p *params) numbers(name string) (list []admin.DeadLetterID) {
 	s := p.text(name)
 	if s == "" {

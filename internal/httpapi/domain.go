@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// prepareDomain makes the first signing key for the domain that a gateway is to
-// get, so that its record can be published before the next start.
+// prepareDomain makes the first signing key for the gateway's future domain. The key's
+// record can then be published before the next start.
 func (s *Server) prepareDomain(c *call) {
 	var body struct {
 		Domain string `json:"domain"`

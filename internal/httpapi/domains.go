@@ -7,7 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// domain reads the domain that the path names; localhost is our own.
+// domain reads the domain that the path names. The name localhost means the gateway's
+// own domain.
 func (s *Server) domain(c *call) (amtp.Domain, error) {
 	name := c.r.PathValue("domain")
 	d, err := amtp.ParseDomain(name)
@@ -21,8 +22,8 @@ func (s *Server) domain(c *call) (amtp.Domain, error) {
 	return d, nil
 }
 
-// discoverDomain lists the agents of a domain: ours, or those that the gateway of
-// another shows. AMTP §3.
+// discoverDomain lists the agents of this domain, or those that the gateway of another
+// domain shows. AMTP §3.
 func (s *Server) discoverDomain(c *call) {
 	d, err := s.domain(c)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Server) discoverDomain(c *call) {
 		return
 	}
 	q, p := c.agentQuery()
-	// Where the list goes on is the other gateway's to say.
+	// The cursor is the other gateway's, so it is passed on unread.
 	q.Limit, q.Cursor = p.number("limit", 0, 1, maxLimit, amtp.CodeInvalidLimit), p.text(p.cursorName())
 	if p.err != nil {
 		c.fail(p.err)
@@ -44,8 +45,8 @@ func (s *Server) discoverDomain(c *call) {
 	c.result(http.StatusOK, list, err)
 }
 
-// capabilities shows what a domain publishes about its gateway, our own too: it
-// is what others find. AMTP §2.
+// capabilities shows the data that a domain publishes about its gateway. For its own
+// domain the gateway shows the same data that others find. AMTP §2.
 func (s *Server) capabilities(c *call) {
 	d, err := s.domain(c)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// statuses is the only place that knows which HTTP status a code has.
+// statuses maps each code to its HTTP status. No other place knows it.
 var statuses = map[amtp.Code]int{
 	amtp.CodeInvalidMessage:           http.StatusBadRequest,
 	amtp.CodeUnsupportedVersion:       http.StatusBadRequest,
@@ -50,15 +50,15 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeMessageTooLarge:          http.StatusRequestEntityTooLarge,
 	amtp.CodeUnsupportedMediaType:     http.StatusUnsupportedMediaType,
 	amtp.CodeIdempotencyKeyReused:     http.StatusUnprocessableEntity,
-	amtp.CodeRecipientUnavailable:     http.StatusUnprocessableEntity, // of a message that was taken, and failed since
+	amtp.CodeRecipientUnavailable:     http.StatusUnprocessableEntity, // the message was accepted and failed later
 	amtp.CodeRateLimitExceeded:        http.StatusTooManyRequests,
 	amtp.CodeCertificateFailed:        http.StatusBadGateway,
 	amtp.CodeTemporaryFailure:         http.StatusServiceUnavailable,
 	amtp.CodeInternal:                 http.StatusInternalServerError,
 }
 
-// refusal is the body of every answer that is an error. Beside the error stands
-// what is known of the message that was refused as a whole.
+// refusal is the body of every error answer. If a message was refused as a whole, the
+// result for that message follows the error.
 type refusal struct {
 	Error *amtp.Error `json:"error"`
 	*amtp.SendResult
@@ -80,9 +80,9 @@ func (c *call) fail(err error) {
 		level := slog.LevelError
 		switch {
 		case c.r.Context().Err() != nil:
-			level = slog.LevelDebug // the caller went away and hears nothing
+			level = slog.LevelDebug // the caller went away and gets no answer
 		case errors.Is(e.Cause, gateway.ErrPaused):
-			level = slog.LevelDebug // the log said it once, when the gateway started
+			level = slog.LevelDebug // logged once, when the gateway started
 		case e.Code == amtp.CodeSignatureKeyUnavailable && e.Cause == nil:
 			level = slog.LevelDebug // the sender's domain publishes no such key
 		case e.Code == amtp.CodeTemporaryFailure, e.Code == amtp.CodeSignatureKeyUnavailable:
@@ -107,9 +107,9 @@ func (c *call) fail(err error) {
 	c.reply(status, refusal{Error: &answer, SendResult: e.Result})
 }
 
-// logFailure logs a request that failed. Of those that strangers cause, and of those
-// that fail for what the log says elsewhere, such as a full disk, it logs some and says
-// how many it left out.
+// logFailure logs a request that failed. It samples two kinds of failures: those that
+// strangers cause, and those with a cause that is logged elsewhere, such as a full disk.
+// The next line that is written has the number of lines left out.
 func (c *call) logFailure(level slog.Level, fields []any, hasCause bool) {
 	ctx := c.r.Context()
 	if !c.s.Log.Enabled(ctx, level) {
@@ -163,7 +163,7 @@ func (c *call) write(status int, body []byte) {
 	c.writeAll(body)
 }
 
-// noRoomAnswer is written in place of an answer that there is no room for.
+// noRoomAnswer replaces an answer for which there is no room.
 func (c *call) noRoomAnswer() []byte {
 	c.w.Header().Set("Retry-After", "1")
 	b, _ := json.Marshal(refusal{Error: &amtp.Error{Code: amtp.CodeTemporaryFailure, // strings and a time cannot fail
@@ -177,8 +177,8 @@ func (c *call) methodNotAllowed(methods string) {
 	c.fail(amtp.Errorf(amtp.CodeMethodNotAllowed, "This path does not serve %.20q; it serves %s.", c.r.Method, methods))
 }
 
-// lacking are the paths of the protocol and of the reference gateway that this
-// gateway has not, with what is below them, and what it does instead.
+// lacking lists paths of the protocol and of the reference gateway that this gateway
+// does not have, including all paths below them. The text says what it does instead.
 var lacking = []struct{ path, text string }{
 	{"/v1/admin/schemas",
 		"This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."},
@@ -188,8 +188,7 @@ var lacking = []struct{ path, text string }{
 	{"/metrics", "This gateway has no metrics to fetch: GET /health and GET /ready say how it is."},
 }
 
-// lacks returns what there is to say about a path that this gateway has not, "" for
-// any other.
+// lacks returns the text for a path that this gateway lacks, "" for any other path.
 func lacks(at string) string {
 	for _, l := range lacking {
 		if at == l.path || strings.HasPrefix(at, l.path+"/") {
@@ -199,7 +198,7 @@ func lacks(at string) string {
 	return ""
 }
 
-// noRoute answers for a path that is not there.
+// noRoute answers a request for a path that does not exist.
 func (c *call) noRoute() {
 	if text := lacks(c.r.URL.Path); text != "" {
 		c.fail(amtp.Errorf(amtp.CodeNotImplemented, "%s", text))

@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// health says that the process answers. It touches nothing.
+// health says that the process answers. It makes no query.
 func (s *Server) health(c *call) {
 	healthy, status, text, part := true, http.StatusOK, "healthy", "healthy"
 	select {
@@ -30,7 +30,7 @@ func (s *Server) health(c *call) {
 	})
 }
 
-// clockDoubt says why the clock is not believed, nil when it is.
+// clockDoubt says why the clock is not believed. It is nil while the clock is believed.
 func (s *Server) clockDoubt() *amtp.ClockDoubt {
 	c := s.Store.Clock()
 	if c.Believed() {
@@ -40,8 +40,8 @@ func (s *Server) clockDoubt() *amtp.ClockDoubt {
 	return &amtp.ClockDoubt{Jumped: int64(c.Jumped / time.Second), AtStart: c.Started, Waits: int64(waits)}
 }
 
-// readinessAge is how long a probe's answer stands. Strangers may ask as often
-// as they like; the disk is asked once a second.
+// readinessAge is how long the result of a probe is valid. Strangers may ask as often as
+// they like, and the disk is probed once a second at most.
 const readinessAge = time.Second
 
 type readiness struct {
@@ -50,8 +50,8 @@ type readiness struct {
 	reason string // why nothing can be stored, "" when it can
 }
 
-// ready says that messages can be stored: a row was really written and read, and
-// nothing else keeps every message from being accepted.
+// ready says whether messages can be stored. For that, the probe wrote and read a row,
+// and no other cause keeps all messages from being accepted.
 func (s *Server) ready(c *call) {
 	reason := s.probe()
 	ready := reason == ""
@@ -80,12 +80,12 @@ func (s *Server) probe() string {
 	if err != nil {
 		s.Log.Warn("not ready", "cause", err)
 	}
-	r.at, r.reason = s.Now(), unreadiness(err) // those who waited meanwhile take this answer
+	r.at, r.reason = s.Now(), unreadiness(err) // requests that waited for the lock take this result
 	return r.reason
 }
 
-// unreadiness is what strangers are told of why nothing can be stored: no path, and
-// nobody's name.
+// unreadiness returns the reason why nothing can be stored, in a form for strangers: it
+// has no path and no name.
 func unreadiness(err error) string {
 	switch {
 	case err == nil:

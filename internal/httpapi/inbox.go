@@ -50,12 +50,12 @@ func (s *Server) inbox(c *call) {
 	c.write(http.StatusOK, body)
 }
 
-// patient lets the connection outlive the time limits of an ordinary request:
-// the server's limit on reading would otherwise end the wait.
+// patient extends the deadlines of the connection beyond those of an ordinary request.
+// Otherwise the server's limit on reading would end the wait.
 func (c *call) patient(wait time.Duration) {
 	until := time.Now().Add(wait + 30*time.Second)
 	control := http.NewResponseController(c.w)
-	// A connection that cannot do this ends the wait early, which is allowed.
+	// If the deadlines cannot be moved, the wait ends early, which is allowed.
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)
 }
@@ -81,8 +81,8 @@ func (c *call) result(status int, v any, err error) {
 	c.reply(status, v)
 }
 
-// reads reads the body, which may be empty, into v, unless the operation cannot be done
-// whatever stands there. It reports whether the call goes on.
+// reads reads the body, which may be empty, into v. If the error cannot says that the
+// operation is impossible, the body is not read. It reports whether the call goes on.
 func (c *call) reads(v any, cannot error) bool {
 	if cannot != nil {
 		c.fail(cannot)

@@ -8,37 +8,37 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// firstPiece is how many bytes of a body are reserved before any of them came.
+// firstPiece is the number of bytes that are reserved for a body before its first byte.
 const firstPiece = 64 << 10
 
-// The shares of callers without a credential. They take no room from callers with one,
-// and one address leaves most of the share to the others.
+// The shares of callers without a credential. Such callers take no room from callers
+// with one, and one address leaves most of the share to the other addresses.
 const (
-	strangersShare = 8 // an eighth of all is theirs
-	addressShare   = 4 // of which a quarter may be that of one address
-	// besideLargest is how many small messages have room beside the largest one, whatever
-	// the shares are: a busy peer sends small messages all the time.
+	strangersShare = 8 // strangers have an eighth of all bytes
+	addressShare   = 4 // one address may have a quarter of that eighth
+	// besideLargest is the number of small messages that have room at the same time as the
+	// largest one, whatever the shares are: a busy peer sends small messages all the time.
 	besideLargest = 16
 )
 
 var errNoRoom = errors.New("too many bytes of bodies are in work")
 
-// inflight counts the bytes of requests and answers that are in work: bodies of requests,
-// and large answers, which a client may take minutes to read. Other gateways count as
-// strangers, because a body proves nothing before it is read.
+// inflight counts the bytes that are in work: bodies of requests, and large answers, which
+// a client may take minutes to read. Other gateways count as strangers, because a
+// signature in a body proves nothing before the body is read.
 //
-// An address is that of the connection, for IPv6 its /64 network. For this machine only
-// the share of all strangers is a limit: a proxy on it may bring the messages of all
-// callers, and a program on it can do more harm in other ways.
+// An address is that of the connection, for IPv6 its /64 network. Addresses of this
+// machine have no limit but the share of all strangers. A proxy on this machine may pass
+// on the messages of all callers, and a program on it can do more harm in other ways.
 type inflight struct {
 	mu        sync.Mutex
 	known     int64
 	strangers int64
-	from      map[netip.Prefix]int64 // the strangers' by address, while it has any
-	slow      map[*pace]bool         // bodies that take longer than one that does not move
+	from      map[netip.Prefix]int64 // strangers' bytes by address, without entries of 0
+	slow      map[*pace]bool         // bodies that have taken longer than pace.most
 }
 
-// roomFor is how many bytes may be in work, of each group of callers.
+// roomFor is the number of bytes that may be in work for each group of callers.
 type roomFor struct{ known, strangers, address int64 }
 
 func (s *Server) roomFor() roomFor {

@@ -20,12 +20,12 @@ func (s *Server) makeInvite(c *call) {
 	c.result(http.StatusCreated, made, err)
 }
 
-// maxJoin bounds what somebody without a key sends to join: what an agent may
-// say of itself.
+// maxJoin bounds the body of a request to join, which a caller without a key sends. It
+// has room for everything that an agent may say about itself.
 const maxJoin = 64 << 10
 
-// join gives who shows an invitation the key of its agent. Who shows none that
-// counts is slowed down like who shows a wrong key.
+// join gives a caller who shows an invitation the key of its agent. A caller with an
+// invalid invitation is slowed down in the same way as one with a wrong key.
 func (s *Server) join(c *call) {
 	if !c.asks() {
 		return

@@ -12,7 +12,7 @@ import (
 var jobStates = map[string]gateway.State{"queued": gateway.Queued, "delivering": gateway.Delivering,
 	"retrying": gateway.Retrying}
 
-// listJobs shows what is still to be delivered, and how healthy the destinations are.
+// listJobs lists the jobs that are still to be done, and the health of destinations.
 func (s *Server) listJobs(c *call) {
 	p := c.params()
 	f := gateway.JobFilter{
@@ -37,14 +37,14 @@ func (s *Server) showJob(c *call) {
 	c.result(http.StatusOK, view, err)
 }
 
-// retryJob has a job tried at once, whatever the health of its destination.
+// retryJob makes an attempt at a job due now, whatever the health of its destination.
 func (s *Server) retryJob(c *call) {
 	job, err := s.Operator.Retry(c.r.Context(), c.r.PathValue("job"))
 	c.note("job", int64(job.ID), "destination", job.Destination)
 	c.result(http.StatusOK, admin.JobChange{Job: job}, err)
 }
 
-// cancelJob withdraws what a job has not delivered.
+// cancelJob withdraws the deliveries of a job that are still open.
 func (s *Server) cancelJob(c *call) {
 	job, err := s.Operator.Cancel(c.r.Context(), c.r.PathValue("job"))
 	c.note("job", int64(job.ID), "message", string(job.MessageID), "destination", job.Destination)

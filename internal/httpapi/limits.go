@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// strangersPage is how many agents a caller without a key sees on one page.
+// strangersPage is the number of agents on one page for a caller without a key.
 const strangersPage = 100
 
-// asks counts a request of a caller without a key that is no message. It is false
-// when the network of the caller has asked too much, and then that is answered.
+// asks counts a request that is not a message and comes from a caller without a key. It
+// is false if the caller's network made too many requests; then it has sent the refusal.
 func (c *call) asks() bool {
 	if !c.stranger() {
 		return true
@@ -23,7 +23,7 @@ func (c *call) asks() bool {
 	return true
 }
 
-// showLimits shows what may be used of the gateway in a time, and what is.
+// showLimits shows the limits on the use of the gateway, and the present use.
 func (s *Server) showLimits(c *call) {
 	report := s.Limits.View()
 	if s.Connections != nil {
@@ -33,19 +33,19 @@ func (s *Server) showLimits(c *call) {
 	c.reply(http.StatusOK, report)
 }
 
-// sampledLines is how many lines in a second strangers cause in the log.
+// sampledLines is the number of lines a second that strangers can cause in the log.
 const sampledLines = 10
 
-// sampler lets so many lines into the log that strangers cause: it must not be they
-// who fill the disk. The zero value is ready.
+// sampler limits log lines to sampledLines a second, so that strangers cannot fill the
+// disk with the log. The zero value is ready.
 type sampler struct {
 	mu    sync.Mutex
 	began time.Time // of the second in which lines are counted
 	lines int
-	left  int // lines that were left out since the last that was not
+	left  int // lines left out since the last line that was written
 }
 
-// may reports whether a line is written at now, and how many were left out before it.
+// may reports whether a line may be written at now, and the number left out before it.
 func (s *sampler) may(now time.Time) (ok bool, left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 )
 
-// send takes a message. AMTP §5: the answer comes when it is on disk.
+// send accepts a message. AMTP §5: the answer comes when the message is on disk.
 func (s *Server) send(c *call) {
 	if err := s.Intake.Early(&c.principal); err != nil {
 		c.fail(err)
@@ -29,7 +29,7 @@ func (s *Server) send(c *call) {
 	}
 	if got.Unnoted != nil {
 		if ok, left := s.sampled.may(s.Now()); ok {
-			s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(),
+			s.Log.Warn("cannot record that a domain sent a message without a signature", "request", c.id.String(),
 				"domain", string(got.Caller.Domain), "left_out", left, "cause", got.Unnoted)
 		}
 	}
@@ -39,7 +39,7 @@ func (s *Server) send(c *call) {
 	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(got.Recipients)), got.SendResult))
 }
 
-// arrival reads the message in the body, and returns how many bytes were read.
+// arrival reads the message in the body, and returns the number of bytes read.
 func (c *call) arrival() (*amtp.Message, int64, error) {
 	body, err := c.body(amtp.CodeInvalidMessage, false)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Server) message(c *call) {
 	c.write(http.StatusOK, body)
 }
 
-// shownMessage returns the message that the path names, as it is shown to the caller.
+// shownMessage returns the message that the path names, in the form for the caller.
 func (s *Server) shownMessage(c *call) ([]byte, error) {
 	by, err := readerOf(c.principal)
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *Server) shownMessage(c *call) ([]byte, error) {
 	return storedView(&rec)
 }
 
-// status shows what became of a message. In the development profile the
-// reference client asks without a key.
+// status shows the status of a message and its deliveries. In the development profile
+// the reference client asks without a key.
 func (s *Server) status(c *call) {
 	by, err := readerOf(c.principal)
 	if c.principal.Development {
@@ -94,7 +94,7 @@ func (s *Server) status(c *call) {
 	c.reply(http.StatusOK, rec.Status())
 }
 
-// readerOf is who the principal reads messages as.
+// readerOf returns the reader that the principal is.
 func readerOf(p gateway.Principal) (gateway.Reader, error) {
 	switch {
 	case p.Agent != nil:
@@ -107,8 +107,8 @@ func readerOf(p gateway.Principal) (gateway.Reader, error) {
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 
-// record finds the message that the path names. Whether a message that is not
-// the reader's exists, nobody learns.
+// record finds the message that the path names. It gives the same error for a message of
+// other agents as for one that does not exist.
 func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, error) {
 	id, err := amtp.ParseMessageID(c.r.PathValue("id"))
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, error) {
 	return rec.For(by), nil
 }
 
-// listMessages lists what the caller sent and received.
+// listMessages lists the messages that the caller sent and received.
 func (s *Server) listMessages(c *call) {
 	by, err := readerOf(c.principal)
 	if err != nil {

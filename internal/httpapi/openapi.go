@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi"
 )
 
-// openAPI serves the document of this API. Who has it already hears only that.
+// openAPI serves the document of this API. A client that has it already gets 304.
 func (s *Server) openAPI(c *call) {
 	if !c.asks() {
 		return
@@ -24,8 +24,8 @@ func (s *Server) openAPI(c *call) {
 	c.write(http.StatusOK, doc)
 }
 
-// known reports whether a condition of the client names the ETag. RFC 9110
-// §13.1.2: weakly, and * names all.
+// known reports whether a condition of the client matches the ETag. RFC 9110 §13.1.2:
+// the comparison is weak, and * matches every ETag.
 func known(conditions []string, etag string) bool {
 	for _, list := range conditions {
 		for tag := range strings.SplitSeq(list, ",") {

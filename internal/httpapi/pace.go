@@ -12,35 +12,34 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Timeouts are how long the listener waits for what does not come. What comes, or
-// is taken, has more time: a second for every gateway.LeastRate bytes. Zero values
-// leave the times to the listener.
+// Timeouts are how long the listener waits for bytes that do not come. A transfer that
+// moves has more time: a second for every gateway.LeastRate bytes. Zero values leave the
+// times to the listener.
 type Timeouts struct {
 	Read  time.Duration // for a request
 	Write time.Duration // for an answer
 }
 
-// stepTime is how often the end of the time is moved, at the most.
+// stepTime is the least time between two moves of a deadline.
 const stepTime = time.Second
 
-// pace moves the end of the time that a body has, as it comes or goes. While
-// nobody else needs the room that it takes, a body may be slow for as long as it
-// keeps the least rate; who needs it ends the slowest (room).
+// pace moves the deadline of a body while its bytes come or go. A body may take as long
+// as it likes at gateway.LeastRate or faster, while no other call needs its room. A call
+// that needs room ends the slowest body (makeWay).
 type pace struct {
 	call  *call
 	most  time.Duration // for a body that does not move
 	ends  func(at time.Time)
 	began time.Time
-	moved time.Time // when the end was moved last
+	moved time.Time // when the deadline was moved last
 
 	mu    sync.Mutex
 	bytes int64
-	slow  bool // it takes longer than one that does not move
-	over  bool // nothing is moved any more
+	slow  bool // the body has taken longer than most
+	over  bool // the deadline is not moved any more
 }
 
-// reading returns the pace of the request's body, nil where the listener sets
-// none.
+// reading returns the pace of the request's body, nil if Timeouts.Read is zero.
 func (c *call) reading() *pace {
 	t := c.s.Timeouts
 	if t.Read <= 0 {
@@ -48,12 +47,12 @@ func (c *call) reading() *pace {
 	}
 	control := http.NewResponseController(c.w)
 	return newPace(c, t.Read, func(at time.Time) {
-		_ = control.SetReadDeadline(at) // where it cannot be moved, the listener's time counts
+		_ = control.SetReadDeadline(at) // if it cannot be moved, the listener's time applies
 		_ = control.SetWriteDeadline(at.Add(t.Write))
 	})
 }
 
-// writing returns the pace of the answer's body.
+// writing returns the pace of the answer's body, nil if Timeouts.Write is zero.
 func (c *call) writing() *pace {
 	t := c.s.Timeouts
 	if t.Write <= 0 {
@@ -68,7 +67,7 @@ func newPace(c *call, most time.Duration, ends func(time.Time)) *pace {
 	return &pace{call: c, most: most, ends: ends, began: now, moved: now}
 }
 
-// reaches notes that so many bytes have come or gone, and that there are more.
+// reaches notes the number of bytes that have come or gone so far, with more to follow.
 func (p *pace) reaches(bytes int) {
 	if p == nil {
 		return
@@ -94,8 +93,8 @@ func (p *pace) reaches(bytes int) {
 	}
 }
 
-// done ends the pace. After a body that took its time, the answer has all of its
-// own.
+// done ends the pace. If the deadline was moved, the answer has the whole Timeouts.Write
+// from now on.
 func (p *pace) done() {
 	if p == nil {
 		return
@@ -110,7 +109,7 @@ func (p *pace) done() {
 	}
 }
 
-// end has the body end now, because its room is needed.
+// end cuts the body off now, because its room is needed.
 func (p *pace) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +119,7 @@ func (p *pace) end() {
 	}
 }
 
-// rate returns how many bytes come or go in a second.
+// rate returns the number of bytes that come or go in a second.
 func (p *pace) rate() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,14 +142,13 @@ func (r *inflight) quickly(p *pace) {
 	delete(r.slow, p)
 }
 
-// makeWay ends the slowest body that takes room which the call could have for so
-// many bytes. A stranger whose address has too much ends one of that address and
-// nobody else's.
+// makeWay ends the slowest body whose room the call could use for that number of bytes.
+// If a stranger's address has reached its own limit, only a body of that address ends.
 func (r *inflight) makeWay(c *call, bytes int64) {
 	var list []*pace
 	strangers, from := c.s.roomFor().strangers, access.NetworkOf(c.from)
 	r.mu.Lock()
-	alone := c.stranger() && r.strangers+bytes <= strangers // all have room, the address has none
+	alone := c.stranger() && r.strangers+bytes <= strangers // the strangers' share has room, the address has none
 	for p := range r.slow {
 		if p.call.stranger() == c.stranger() && (!alone || access.NetworkOf(p.call.from) == from) {
 			list = append(list, p)
@@ -168,9 +166,9 @@ func (r *inflight) makeWay(c *call, bytes int64) {
 	}
 }
 
-// cut refuses a body that did not arrive whole. Where the time for it was over, the
-// message is not at fault: who sends it again may well succeed. Who ended it himself,
-// or sent what is no body of HTTP, hears that its form is wrong.
+// cut refuses a body that did not arrive whole. If its time was over, the message is not
+// at fault, and sending it again may succeed. If the client ended the body itself, or
+// sent an invalid HTTP body, the error says that the form is wrong.
 func (c *call) cut(code amtp.Code, err error) error {
 	var slow net.Error
 	if c.late = errors.As(err, &slow) && slow.Timeout(); c.late {
@@ -183,7 +181,7 @@ func (c *call) cut(code amtp.Code, err error) error {
 // writeAll writes the body of an answer, a large one in pieces.
 func (c *call) writeAll(body []byte) {
 	if len(body) <= firstPiece {
-		_, _ = c.w.Write(body) // who has gone away does not hear the answer; what it says stays true
+		_, _ = c.w.Write(body) // a client that went away misses the answer, which stays true
 		return
 	}
 	p := c.writing()

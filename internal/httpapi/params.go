@@ -14,7 +14,7 @@ import (
 // Bounds of parameters.
 const (
 	defaultLimit = 100
-	maxLimit     = 1000 // and the default of agents: programs that know no pages see so many
+	maxLimit     = 1000 // also the default for agents, for programs that do not ask for further pages
 	maxParameter = 512  // bytes of one value
 	maxWait      = 30 * time.Second
 )
@@ -148,8 +148,8 @@ func (p *params) oneOf(name string, words ...string) string {
 	return ""
 }
 
-// cursorBase is how cursors are written. They are opaque: only what was given
-// out may come back, and only to the list that gave it.
+// cursorBase is the base of the numbers in cursors. Cursors are opaque: a list accepts
+// only a cursor that it gave out.
 const cursorBase = 36
 
 // series is a list, by the letter that its cursors begin with.
@@ -161,15 +161,16 @@ const (
 	ofMessages series = 'm'
 	ofQueue    series = 'q'
 	ofDead     series = 'd'
-	ofListed   series = 'a' // what discovery shows
-	ofHidden   series = 's' // the same, behind an agent that it does not show; sealed
-	ofAgents   series = 'r' // the administrator's list of those registered
+	ofListed   series = 'a' // the agents that discovery shows
+	ofHidden   series = 's' // the same list, after an agent that discovery does not show; sealed
+	ofAgents   series = 'r' // the administrator's list of registered agents
 )
 
-// text is the cursor behind a number of the list.
+// text is the cursor after a number of the list.
 func (l series) text(seq int64) string { return string(rune(l)) + strconv.FormatInt(seq, cursorBase) }
 
-// cursor reads where a list goes on, under its name of today or of before.
+// cursor reads the number after which a list goes on, from the parameter cursor or from
+// after, its older name.
 func (p *params) cursor(of series) int64 {
 	name := p.cursorName()
 	s := p.text(name)
@@ -188,7 +189,7 @@ func (p *params) cursor(of series) int64 {
 	return n
 }
 
-// cursorName is the parameter that has the cursor.
+// cursorName is the name of the parameter that has the cursor.
 func (p *params) cursorName() string {
 	if p.text("after") == "" {
 		return "cursor"
@@ -199,7 +200,7 @@ func (p *params) cursorName() string {
 	return "after"
 }
 
-// agentText is the cursor behind an agent, "" when nothing follows.
+// agentText is the cursor after an agent, "" if no agent follows.
 func (l series) agentText(more bool, key string) string {
 	if !more {
 		return ""
@@ -207,19 +208,19 @@ func (l series) agentText(more bool, key string) string {
 	return string(rune(l)) + base64.RawURLEncoding.EncodeToString([]byte(key))
 }
 
-// hiddenCursor is the place and kind of a sealed cursor.
+// hiddenCursor is the context under which a cursor is sealed.
 const hiddenCursor = "cursor of agents"
 
-// hiddenCursorText is the cursor behind an agent that whoever asks may not see.
+// hiddenCursorText is the cursor after an agent that the caller may not see.
 func (s *Server) hiddenCursorText(key string) string {
 	sealed, err := s.Seal.Close(hiddenCursor, "", []byte(key))
 	if err != nil {
-		return "" // there is no going on without a seal, which every gateway has
+		return "" // without a seal there is no cursor; every gateway has a seal
 	}
 	return string(rune(ofHidden)) + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// agentCursor reads where a list of agents goes on.
+// agentCursor reads the key of the agent after which a list goes on.
 func (s *Server) agentCursor(p *params, of series) string {
 	name := p.cursorName()
 	text := p.text(name)

@@ -31,7 +31,7 @@ func (s *Server) listPeers(c *call) {
 	c.result(http.StatusOK, list, err)
 }
 
-// addPeer says how a domain is reached.
+// addPeer stores how a domain is reached.
 func (s *Server) addPeer(c *call) {
 	peers, err := c.peers()
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Server) addPeer(c *call) {
 	c.result(http.StatusCreated, report, err)
 }
 
-// removePeer has DNS asked for a domain again.
+// removePeer removes a peer; its domain is looked up in DNS again.
 func (s *Server) removePeer(c *call) {
 	peers, err := c.peers()
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Server) removePeer(c *call) {
 	c.result(http.StatusOK, map[string]any{"message": "Peer removed", "domain": d}, err)
 }
 
-// checkPeer tries what works between here and a peer.
+// checkPeer tests the connection to a peer and the peer's answers.
 func (s *Server) checkPeer(c *call) {
 	peers, err := c.peers()
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Server) checkPeer(c *call) {
 	c.result(http.StatusOK, report, err)
 }
 
-// peerDomain is the domain that the path names; what is none names no peer.
+// peerDomain is the domain that the path names. A text that is no domain matches no peer.
 func peerDomain(c *call) amtp.Domain {
 	d, err := amtp.ParseDomain(c.r.PathValue("domain"))
 	if err != nil {
@@ -81,11 +81,11 @@ func peerDomain(c *call) amtp.Domain {
 	return d
 }
 
-// maxQuestion bounds the question of a peer: it is a message without content.
+// maxQuestion bounds the question of a peer, which is a message without content.
 const maxQuestion = 4 << 10
 
-// answerPeer tells another gateway what this one makes of it. The question is a
-// message that is verified as any other, and goes nowhere.
+// answerPeer tells another gateway how this one sees it. The question is a message that
+// is verified like any other, and is not delivered.
 func (s *Server) answerPeer(c *call) {
 	if !c.asks() {
 		return
@@ -134,8 +134,8 @@ func (c *call) question() (*amtp.Message, error) {
 	return m, nil
 }
 
-// domainKeys tells the keys that this domain publishes. They are in DNS for
-// everybody; this is for those who know the gateway and have no DNS for it.
+// domainKeys shows the keys that this domain publishes. They are public in DNS; this is
+// for callers who know the gateway and have no DNS for its domain.
 func (s *Server) domainKeys(c *call) {
 	if !c.asks() {
 		return

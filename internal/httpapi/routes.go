@@ -1,7 +1,7 @@
 // Package httpapi is the JSON API of a gateway. A handler decodes the request,
 // calls one service and encodes its answer. The table of routes says who may call each
-// operation; what depends on the object, the services decide from the principal that
-// access found.
+// operation. Where that depends on the object, the services decide from the principal
+// that access found.
 //
 // Every answer is JSON and carries the request's id. A request that is refused
 // has changed nothing; input never causes an answer of the 500s.
@@ -22,23 +22,23 @@ type route struct {
 	method  string
 	pattern string // of http.ServeMux, without the method
 	who     who
-	// changed is what the log says at its default level once the operation has
-	// succeeded. Every operation that changes what the gateway is has one: its
-	// agents, keys, peers, domain and certificates, and what an operator does to
-	// the queue. "" is for reading, for the traffic of messages and for probes.
+	// changed is the log line, at the default level, of an operation that succeeded. Every
+	// operation that changes the gateway has one: its agents, keys, peers, domain and
+	// certificates, and an operator's changes to the queue. It is "" for reading, for the
+	// traffic of messages and for probes.
 	changed string
 	handle  func(*Server, *call)
 }
 
-// who says who may call an operation. Where it depends on the object of the call, the
-// service decides from the principal. Whatever stands here, a key that is shown must be
-// right, but for everyone and for what the development profile tolerates.
+// who is the group of callers of an operation. Where access depends on the object of the
+// call, the service decides from the principal. In every group, a key that is shown must
+// be right. The exceptions are everyone, and keys that the development profile tolerates.
 type who int
 
 // The callers.
 const (
-	everyone   who = iota // all callers; their keys are not looked at
-	anybody               // all callers; what they are shown depends on who they are
+	everyone   who = iota // all callers; their keys are not checked
+	anybody               // all callers; the answer depends on the caller
 	client                // anybody; with access.AnyAdmin, for the reference's command line
 	registrant            // the operator, and anybody in the development profile; with access.AnyKey
 	reader                // the operator, and an agent for its own messages
@@ -47,9 +47,8 @@ const (
 	operators             // the operator, with the admin key; this is checked here
 )
 
-// tolerance says which keys count as none. The probes and the document are for
-// everyone, whatever key a client sends along: a key that has ended is no reason to take
-// a gateway for a dead one.
+// tolerance says which keys count as no key. The probes and the document are for
+// everyone, whatever key a client sends: an ended key must not make a gateway look dead.
 func (w who) tolerance() access.Tolerance {
 	switch w {
 	case everyone:
@@ -130,12 +129,12 @@ var routes = []route{
 	{"GET", "/ready", everyone, "", (*Server).ready},
 }
 
-// probes are the paths that answer HEAD as GET, without the body (RFC 9110
-// §9.3.2): load balancers and monitors ask so.
+// probes are the paths that answer HEAD like GET, without the body (RFC 9110 §9.3.2).
+// Load balancers and monitors use HEAD.
 var probes = []string{"/health", "/ready"}
 
-// doubling are the operations that the reference's clients call with a doubled slash
-// when the URL in their configuration ends in one.
+// doubling lists the operations that clients of the reference gateway call with a doubled
+// slash. They do so when the URL in their configuration ends in a slash.
 var doubling = []string{
 	"POST /v1/messages", "GET /v1/messages/{id}/status", "GET /v1/inbox/{recipient}",
 	"DELETE /v1/inbox/{recipient}/{id}",
@@ -143,14 +142,14 @@ var doubling = []string{
 	"DELETE /v1/admin/agents/{name}", "GET /health",
 }
 
-// mayDouble reports whether the slash that a request began with twice does not matter.
+// mayDouble reports whether the path of the request may begin with a doubled slash.
 func mayDouble(mux *http.ServeMux, r *http.Request) bool {
 	_, pattern := mux.Handler(r)
 	return slices.Contains(doubling, pattern)
 }
 
-// mux routes to the operations. A path that exists but not with the method is 405
-// with the methods that it has; any other is 404.
+// mux routes requests to the operations. A path that exists without the method of the
+// request is 405, with the methods that it has. A path that does not exist is 404.
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := make(map[string]string)
@@ -172,7 +171,7 @@ func (s *Server) mux() *http.ServeMux {
 		}
 	}
 	for _, r := range routes {
-		if r.method == http.MethodGet && !slices.Contains(probes, r.pattern) { // which the mux would serve
+		if r.method == http.MethodGet && !slices.Contains(probes, r.pattern) { // else the mux would serve HEAD
 			mux.HandleFunc("HEAD "+r.pattern, s.serve(func(_ *Server, c *call) {
 				c.methodNotAllowed(allowed[r.pattern])
 			}))
@@ -180,7 +179,7 @@ func (s *Server) mux() *http.ServeMux {
 	}
 	for pattern, methods := range allowed {
 		if _, wider := allowed[path.Dir(pattern)+"/{id}"]; wider && !strings.HasSuffix(pattern, "}") {
-			continue // the mux would not know which of the two is meant
+			continue // the mux refuses two patterns that conflict
 		}
 		mux.HandleFunc(pattern, s.serve(func(_ *Server, c *call) {
 			if own := allowed[c.r.URL.Path]; own != "" {

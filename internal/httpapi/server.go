@@ -35,36 +35,36 @@ type Server struct {
 	Store         gateway.Store
 	Authenticator *access.Authenticator
 	Verifier      *access.DomainVerifier // nil where no other domain may call
-	Keys          *access.Keyring        // nil like Peers
-	Seal          gateway.Seal           // for keys of a domain that is prepared
-	Brought       *access.Brought        // likewise; nil for none
+	Keys          *access.Keyring        // nil like Peering
+	Seal          gateway.Seal           // for the keys of a prepared domain, and for cursors
+	Brought       *access.Brought        // for the keys of a prepared domain; nil for none
 	Operator      *operator.Operator
 	Domains       *remote.Domains
 	Domain        amtp.Domain
 	MaxMessage    int64 // bytes of one request body
-	InFlight      int64 // bytes of all request bodies that are being worked on
+	InFlight      int64 // bytes of all bodies in work, see inflight
 	Timeouts      Timeouts
 	Log           *slog.Logger
 	Now           func() time.Time
-	Peering       *peering.Peering // nil like Peers
+	Peering       *peering.Peering // nil for a gateway without a domain of its own
 	Invites       *invite.Invites
 
 	// Limits bounds the volume that callers cause; nil bounds nothing.
 	Limits *limits.Limits
-	// Connections counts those that are open; nil where somebody else does.
+	// Connections counts the open connections; nil if they are not counted here.
 	Connections Connections
 
 	room      inflight
 	readiness readiness
 	sampled   sampler
-	causeless sampler     // failures for which the log has no cause of their own
-	proxied   atomic.Bool // the log knows of a proxy that is not trusted
+	causeless sampler     // of failures without a cause of their own
+	proxied   atomic.Bool // a proxy that is not trusted was logged
 }
 
 // Connections counts the connections that are open.
 type Connections interface {
-	// Shown notes that over the connection from that address and port (as in
-	// http.Request.RemoteAddr) a key or a signature was shown that is right.
+	// Shown notes that a caller has shown a right key or signature over the connection
+	// from that address and port (as in http.Request.RemoteAddr).
 	Shown(remote string)
 	// Count returns how many are open.
 	Count() admin.ConnectionCount
@@ -82,7 +82,7 @@ func (s *Server) Handler() http.Handler {
 			"This gateway is for the programs of its machine: write its URL with 127.0.0.1, [::1] or localhost, or give it a domain."))
 	})
 	none := s.serve(func(_ *Server, c *call) { c.noRoute() })
-	lacking := s.serveTo(nobody, func(_ *Server, c *call) { c.noRoute() }) // whatever key is shown
+	lacking := s.serveTo(nobody, func(_ *Server, c *call) { c.noRoute() }) // without checking a key
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ours, doubled := s.local(r), false
 		for strings.HasPrefix(r.URL.Path, "//") {
@@ -99,7 +99,7 @@ func (s *Server) Handler() http.Handler {
 		case lacks(r.URL.Path) != "":
 			lacking(w, r)
 		case doubled && !mayDouble(mux, r):
-			none(w, r) // the rules of a proxy compare how a path begins
+			none(w, r) // else a doubled slash would bypass a proxy's rules for a prefix
 		default:
 			mux.ServeHTTP(w, r)
 		}
@@ -112,14 +112,14 @@ type call struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	id        gateway.RequestID
-	from      string     // the address of the caller, behind the proxies that are believed
-	addr      netip.Addr // the same, the zero value when it is none
+	from      string     // the address of the caller, behind the trusted proxies
+	addr      netip.Addr // from as an address, the zero value if it is none
 	principal gateway.Principal
 	status    int   // of the answer, 0 before it
-	held      int64 // bytes that the room counts for it
+	held      int64 // bytes that inflight counts for this call
 	refused   bool  // fail was called
-	late      bool  // its body was cut off
-	unchanged bool  // it succeeded and nothing is different from before
+	late      bool  // its body was cut off because its time was over
+	unchanged bool  // it succeeded without changing anything
 	asked     bool  // the bytes of its answer are counted: see asks
 	facts     []any // names and values for the line of logChange
 }
@@ -130,19 +130,19 @@ var (
 	noSniff  = []string{"nosniff"}
 	noStore  = []string{"no-store"}
 	closing  = []string{"close"}
-	hsts     = []string{"max-age=31536000"} // this host: what is below its name is somebody else's
+	hsts     = []string{"max-age=31536000"} // this host only: hosts below its name may be other people's
 )
 
-// serve wraps an operation: request id, headers, the caller, and what must hold
-// whatever the operation does.
+// serve wraps an operation: it sets the request id and headers, finds the caller, and
+// makes the checks that all operations have in common.
 func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 	return s.serveTo(access.Strict, handle)
 }
 
-// nobody is a caller whose keys are not looked at.
+// nobody is the tolerance with which a caller's keys are not checked.
 const nobody access.Tolerance = -1
 
-// serveTo is serve for an operation with which some keys count as none.
+// serveTo is serve for an operation for which some keys count as no key.
 func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Authenticator.Proxies.Client(r)}
@@ -156,7 +156,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 			h["Strict-Transport-Security"] = hsts
 		}
 		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
-			h["Connection"] = closing // nothing hides behind a body of unsure length: docs/decisions/007
+			h["Connection"] = closing // else a request could be smuggled behind the body: docs/decisions/007
 		}
 		defer c.end(began)
 		if v := r.Header.Get("X-Amtp-Version"); v != "" && v != amtp.Version {
@@ -179,8 +179,8 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 	}
 }
 
-// noteProxy tells the log once of a proxy on this machine that nobody trusts: its
-// callers are bound by no network.
+// noteProxy logs once that requests come through a proxy on this machine that is not
+// trusted. Limits by network do not bind the callers behind such a proxy.
 func (s *Server) noteProxy(c *call) {
 	if len(s.Authenticator.Proxies) > 0 || s.Verifier == nil || len(c.r.Header["X-Forwarded-For"]) == 0 ||
 		!c.addr.IsLoopback() || s.proxied.Swap(true) {
@@ -189,7 +189,7 @@ func (s *Server) noteProxy(c *call) {
 	s.Log.Warn("callers come through a proxy on this machine that server.trusted_proxies does not name: limits by network do not bind them")
 }
 
-// shown notes that who holds the connection has shown who it is.
+// shown notes that the caller on this connection has proven its identity.
 func (c *call) shown() {
 	if c.s.Connections != nil {
 		c.s.Connections.Shown(c.r.RemoteAddr)
@@ -217,12 +217,12 @@ func (c *call) end(began time.Time) {
 	}
 }
 
-// note adds facts to the line that logs what the call changes: names and
-// values, as slog takes them; never a secret, and nothing of a message.
+// note adds facts to the line of logChange: names and values, in the form that slog
+// takes. A fact is never a secret, and never a part of a message.
 func (c *call) note(facts ...any) { c.facts = append(c.facts, facts...) }
 
-// logChange logs a change that a call made, and who asked for it. It does
-// nothing for a call that was refused or changed nothing, or when said is "".
+// logChange logs a change that a call made, and the caller who asked for it. It logs
+// nothing if the call was refused or changed nothing, or if said is "".
 func (c *call) logChange(said string) {
 	if said == "" || c.refused || c.unchanged {
 		return
@@ -285,20 +285,20 @@ func (c *call) noBody() bool {
 	var first [1]byte
 	n, err := io.ReadFull(c.r.Body, first[:])
 	if n == 0 {
-		return errors.Is(err, io.EOF) // else it is read on, and what went wrong is said
+		return errors.Is(err, io.EOF) // after another error, reading the body reports it
 	}
 	c.r.Body = &begunBody{io.MultiReader(bytes.NewReader(first[:n]), c.r.Body), c.r.Body}
 	return false
 }
 
-// begunBody is a body of which something was read.
+// begunBody is a body whose first byte was read already.
 type begunBody struct {
 	io.Reader
 	io.Closer
 }
 
-// read reads the body, up to one byte more than is allowed. It makes room as
-// the bytes come: who announces many and sends none takes it from nobody.
+// read reads the body, up to one byte more than is allowed. It makes room as the bytes
+// come, so a client that announces many bytes and sends none takes no room from others.
 func (c *call) read() ([]byte, error) {
 	size := c.r.ContentLength
 	if size < 0 {
@@ -332,7 +332,8 @@ func (c *call) read() ([]byte, error) {
 
 func (c *call) tooLarge() *amtp.Error {
 	c.w.Header().Set("Connection", "close")
-	// Nobody waits for the rest. Where this cannot be said, it ends later.
+	// The gateway does not wait for the rest. If the deadline cannot be moved, the
+	// connection ends at its old deadline.
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now())
 	return amtp.Errorf(amtp.CodeMessageTooLarge, "Request body too large. Maximum size is %d bytes", c.s.MaxMessage).
 		With("max_size", c.s.MaxMessage)

@@ -12,8 +12,8 @@ func (s *Server) listSigningKeys(c *call) {
 	c.result(http.StatusOK, list, err)
 }
 
-// makeSigningKey makes the next key, or the one that is asked for, or takes the
-// one that is brought along. It waits until it is used.
+// makeSigningKey makes the next key, makes the key that the request describes, or takes
+// the key that the request brings. The key waits until it is taken into use.
 func (s *Server) makeSigningKey(c *call) {
 	var n admin.NewSigningKey
 	if c.reads(&n, s.Operator.HasKeys()) {
@@ -22,7 +22,7 @@ func (s *Server) makeSigningKey(c *call) {
 	}
 }
 
-// useSigningKey has the waiting key sign from now on.
+// useSigningKey takes the waiting key into use: it signs from now on.
 func (s *Server) useSigningKey(c *call) {
 	var body struct {
 		AtOnce bool `json:"at_once"`
@@ -33,7 +33,7 @@ func (s *Server) useSigningKey(c *call) {
 	}
 }
 
-// retireSigningKey ends a key that waits.
+// retireSigningKey retires a key that waits.
 func (s *Server) retireSigningKey(c *call) {
 	ended, err := s.Operator.RetireSigningKey(c.r.Context(), c.r.PathValue("selector"))
 	c.changedKey(http.StatusOK, ended, err)

@@ -11,9 +11,9 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// local makes a target that is a whole URL the path it names here, and reports
-// whether that is this gateway. RFC 9112 §3.2.2: such a target counts, and the
-// Host header beside it does not; r.Host is the target's host already.
+// local reduces a target that is a whole URL to its path, and reports whether the URL
+// names this gateway. RFC 9112 §3.2.2: such a target counts, and the Host header does not;
+// r.Host is the target's host already.
 func (s *Server) local(r *http.Request) bool {
 	u := r.URL
 	if !u.IsAbs() && u.Host == "" {
@@ -34,9 +34,9 @@ func (s *Server) isHere(r *http.Request) bool {
 	return access.IsThisMachine(r.Host) || s.isOurs(r, &url.URL{Host: r.Host})
 }
 
-// isOurs reports whether a URL's host means this gateway: its domain, the
-// address or, over TLS, the name at which the client reached it, and on this
-// machine the machine itself.
+// isOurs reports whether a URL's host means this gateway. Such a host is its domain, the
+// address at which the client reached it, or, over TLS, the name that the client asked
+// for. On a loopback address it is also any name of this machine.
 func (s *Server) isOurs(r *http.Request, u *url.URL) bool {
 	host := u.Hostname()
 	if domain, err := amtp.ParseDomain(host); err == nil && domain == s.Domain {

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// shownKey returns the agent key that the request shows, to be echoed to its
-// holder.
+// shownKey returns the agent key that the request shows. The answer to its holder
+// repeats it.
 func shownKey(r *http.Request) string {
 	if key := r.Header.Get("X-Api-Key"); key != "" {
 		return key
@@ -22,7 +22,7 @@ func shownKey(r *http.Request) string {
 	return strings.TrimSpace(key)
 }
 
-// appendResult writes the answer to a submission, the most frequent of all, in
+// appendResult writes the answer to a submission, the most frequent of all answers, in
 // the form that encoding/json would give it.
 func appendResult(b []byte, r *amtp.SendResult) []byte {
 	b = append(b, `{"message_id":`...)
@@ -89,7 +89,7 @@ func appendRecipient(b []byte, r *amtp.RecipientStatus) []byte {
 	return append(b, '}')
 }
 
-// appendString writes a string of ours, with what HTML would read escaped.
+// appendString writes a string of the gateway, with the characters of HTML escaped.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
@@ -102,8 +102,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendTime writes a time in amtp.TimeFormat: by way of the one form that the
-// standard library writes fast, which ends in a Z.
+// appendTime writes a time in amtp.TimeFormat. It uses the one form that the standard
+// library writes fast, which ends in a Z.
 func appendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.UTC().AppendFormat(b, time.RFC3339)
@@ -116,7 +116,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 	return append(b, encoded...), err
 }
 
-// inboxView is a page of an inbox as it goes out.
+// inboxView is the JSON of a page of an inbox.
 func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
 	size := 256
 	for i := range page.Items {
@@ -160,27 +160,27 @@ func appendItem(b []byte, item *gateway.InboxItem) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// storedView is a message with its status as it goes out.
+// storedView is the JSON of a message with its status.
 func storedView(rec *gateway.Record) ([]byte, error) {
 	b, err := appendMessage(make([]byte, 0, len(rec.Body)+1024), &rec.Envelope, rec.Body, rec.Thread, "recipients")
 	if err != nil {
 		return nil, err
 	}
 	status := rec.Status()
-	status.SenderVerification = nil // it stands there already
+	status.SenderVerification = nil // appendMessage wrote it
 	summary, err := json.Marshal(status)
 	if err != nil {
 		return nil, err
 	}
-	// The summary begins with the message_id that is there already.
+	// The summary begins with the message_id, which appendMessage wrote.
 	_, rest, _ := strings.Cut(string(summary), ",")
 	b = append(b, ',')
 	return append(b, rest...), nil
 }
 
-// appendMessage writes an object, without its closing brace, of what the
-// gateway knows and then the sender's members as they arrived, but for those
-// that the gateway answers for and the one named without.
+// appendMessage writes an object without its closing brace. The gateway's own members
+// come first, then the sender's members as they arrived. It leaves out the sender's
+// values of the gateway's members, and the member that without names.
 func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.MessageID, without string) ([]byte, error) {
 	b = appendString(append(b, `{"message_id":`...), string(e.ID))
 	if e.GivenID != "" {
@@ -207,12 +207,12 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 		return nil, err
 	}
 	for _, m := range members {
-		// In any case of letters: some readers do not tell them apart, and the
-		// last one would win.
+		// The comparison ignores the case of letters: some readers do not tell such names
+		// apart, and use the last one.
 		switch strictjson.Fold(m.Name) {
 		case "message_id", "version", "sender", "timestamp", without:
 			continue
-		case "sender_verification": // of a message from before senders were refused it
+		case "sender_verification": // in a message from before senders were refused this member
 			continue
 		}
 		b = appendString(append(b, ','), m.Name)
@@ -222,7 +222,7 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 	return b, nil
 }
 
-// appendShown writes what is known of the sender.
+// appendShown writes how well the sender is proven.
 func appendShown(b []byte, s gateway.Shown) ([]byte, error) {
 	b = appendString(append(b, `,"trust":`...), string(s.Trust))
 	b, err := appendJSON(append(b, `,"authentication":`...), s.Authentication)
