@@ -53,8 +53,8 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// TestRegistrationThatComesAgain: a client that did not hear the answer gets it by the
-// same idempotency key, and nobody else does.
+// TestRegistrationThatComesAgain: a client that lost the answer gets it again with the same
+// idempotency key. No other client gets it.
 func TestRegistrationThatComesAgain(t *testing.T) {
 	w := watch(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, _, _ := endpoint(t)
@@ -175,8 +175,8 @@ func TestUpdateAndDelete(t *testing.T) {
 	}
 }
 
-// TestUpdatesAtOnce: two who change different things at the same time both
-// have their way.
+// TestUpdatesAtOnce: when two callers change different members of an agent at the same
+// time, both changes are stored.
 func TestUpdatesAtOnce(t *testing.T) {
 	w := start(t)
 	w.agent("alice")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestResumeWithoutAPause: there is none, and that is no error.
+// TestResumeWithoutAPause: ending a pause is no error if there is none.
 func TestResumeWithoutAPause(t *testing.T) {
 	w := start(t)
 	a := w.do("POST", "/v1/admin/resume", "", "X-Admin-Key: "+w.admin)

@@ -20,16 +20,16 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// Canaries. The secret ones stand in payloads, subjects, headers of messages and
-// of requests, and in keys: neither a log nor an error may hold one. The private
-// ones stand in paths, parameters, names and addresses, which an error may repeat
-// to the one who wrote them: no log may hold one.
+// Canaries. The secret ones are in payloads, subjects, headers of messages and of
+// requests, and in keys: neither a log nor an error may contain one. The private ones are
+// in paths, parameters, names and addresses. An error may repeat those to its caller, but
+// no log may contain one.
 const (
 	secret  = "canary-secret"
 	private = "canary-private"
 )
 
-// watched is a gateway that logs everything, and the directory that it keeps.
+// watched is a gateway that logs everything, with its data directory.
 type watched struct {
 	*world
 	dir   string
@@ -38,7 +38,7 @@ type watched struct {
 	shown []string // every key that the gateway ever gave out
 }
 
-// locked is a log that is written from many goroutines.
+// locked is a log to which many goroutines write.
 type locked struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -125,8 +125,7 @@ func TestNothingLeaks(t *testing.T) {
 
 func (w *watched) String() string { return w.log.String() }
 
-// inspect looks at one answer: an error holds nothing secret, and a key is shown
-// to whom it is given only.
+// inspect checks one answer: it is not a 5xx, and an error has no secret and no key in it.
 func (w *watched) inspect(a answer) {
 	w.t.Helper()
 	if a.status >= 400 && strings.Contains(a.raw, secret) {
@@ -159,7 +158,7 @@ func (w *watched) provoke() (answers []answer) {
 			strings.NewReplacer("{recipient}", "alice@localhost", "{name}", "alice", "{id}", absentID, "{kid}",
 				"key_none").Replace(pattern) + "?role=" + private}
 		if method == "DELETE" && pattern == "/v1/admin/agents/{name}" {
-			paths = paths[:2] // alice is still needed
+			paths = paths[:2] // do not delete alice, who is still needed
 		}
 		for _, headers := range who {
 			for _, path := range paths {
@@ -192,12 +191,12 @@ func (w *watched) provoke() (answers []answer) {
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + secret,
 	} {
 		conn := w.open(request)
-		_ = conn.Close() // in the middle
+		_ = conn.Close() // in the middle of the request
 	}
 	return answers
 }
 
-// secretBodies are messages, good and bad, that hold canaries.
+// secretBodies are messages with canaries in them, valid ones and invalid ones.
 func secretBodies() []string {
 	s := `"` + secret + `"`
 	value := `{"a":` + s + `}`
@@ -228,8 +227,8 @@ func secretBodies() []string {
 	return bodies
 }
 
-// scan looks for keys in every byte of the data directory: agents' keys are
-// nowhere, the admin key stands in its own file, which only its owner may read.
+// scan looks for keys in every byte of the data directory. No file has an agent's key.
+// The admin key is in its own file only, and only the owner may read that file.
 func (w *watched) scan() {
 	w.t.Helper()
 	files := 0
@@ -261,8 +260,8 @@ func (w *watched) scan() {
 	}
 }
 
-// TestRevokedKeyHearsNothing: who waits at an inbox with a key that is revoked
-// meanwhile is not shown what comes afterwards.
+// TestRevokedKeyHearsNothing: a caller waits at an inbox, and its key is revoked meanwhile.
+// It is not shown messages that arrive afterwards.
 func TestRevokedKeyHearsNothing(t *testing.T) {
 	w := start(t)
 	for _, name := range []string{"alice", "bob", "carol"} {
@@ -282,8 +281,8 @@ func TestRevokedKeyHearsNothing(t *testing.T) {
 			got := readRaw(t, conn, "GET ")
 			waiting <- answer{status: got.status, raw: string(got.body)}
 		}()
-		// That the request waits cannot be seen from outside. These give it the
-		// time; one that comes later still is refused at the door.
+		// A test cannot see that the request waits. These messages give it time to do so. If
+		// it arrives even later, its key is refused at once.
 		for range 50 {
 			w.send("alice", "alice", "1")
 		}
@@ -291,14 +290,14 @@ func TestRevokedKeyHearsNothing(t *testing.T) {
 		w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["`+name+
 			`@localhost"],"payload":"afterwards"}`, w.as("alice"))
 		if a := <-waiting; strings.Contains(a.raw, "afterwards") || a.status != 200 && a.status != 401 {
-			t.Errorf("%s heard with a revoked key: %d %s", name, a.status, a.raw)
+			t.Errorf("%s with a revoked key: got %d %s, want 200 or 401 without the message", name, a.status, a.raw)
 		}
 		conn.Close()
 	}
 }
 
-// TestRightKeyIsNeverHeldUp: an address that guesses waits, and whoever shows
-// the right key from there does not.
+// TestRightKeyIsNeverHeldUp: an address that guesses keys is slowed down. A caller at the
+// same address with the right key is not.
 func TestRightKeyIsNeverHeldUp(t *testing.T) {
 	w := start(t, "AMTP_AUTH_REQUIRED=true")
 	w.agent("alice")

@@ -25,8 +25,8 @@ type certified struct {
 	cert, key string
 }
 
-// startCertified runs a gateway that shows a certificate for amtp.shop.example
-// with 59 days left and some hours.
+// startCertified runs a gateway with a certificate for amtp.shop.example that expires in
+// 59 days and some hours.
 func startCertified(t *testing.T) certified {
 	t.Helper()
 	dir := t.TempDir()
@@ -77,8 +77,8 @@ func (c certified) write(t *testing.T) {
 	}
 }
 
-// tellOfTheCertificate tells the story of the document: of a gateway whose
-// certificate is in files.
+// tellOfTheCertificate plays the document's examples for a gateway whose certificate is in
+// files.
 func tellOfTheCertificate(t *testing.T, examples, left map[string]replay.Example, changes map[string]bool) {
 	t.Helper()
 	s := script{world: startCertified(t).world, real: make(map[string]string), changes: changes}
@@ -88,9 +88,9 @@ func tellOfTheCertificate(t *testing.T, examples, left map[string]replay.Example
 	}
 }
 
-// TestRenewCertificate: new files are used on request; files that cannot be used
-// are 502, and the certificate that was there goes on, on the same connection
-// and on others.
+// TestRenewCertificate: new files are used on request. Files that cannot be used are 502;
+// then the gateway goes on with the earlier certificate, on the same connection and on
+// others.
 func TestRenewCertificate(t *testing.T) {
 	c := startCertified(t)
 	admin := "X-Admin-Key: " + c.admin

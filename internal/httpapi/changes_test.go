@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 )
 
-// silent are the operations besides GET that the log does not tell of at its
-// default level, and why.
+// silent are the operations other than GET that are not logged at the default level, with
+// the reason.
 var silent = map[string]string{
 	"POST /v1/messages":                    "the traffic of messages",
 	"POST /v1/inbox/{recipient}/{id}/read": "the traffic of messages",
@@ -19,9 +19,9 @@ var silent = map[string]string{
 	"POST /v1/admin/peers/{domain}/check":  "changes nothing",
 }
 
-// TestChangesAreLogged looks at the table of routes: whatever changes the gateway
-// has a sentence for the log, each its own. That the sentence is written show
-// the examples, see [script.logged].
+// TestChangesAreLogged checks the table of routes: each operation that changes the gateway
+// has its own sentence for the log. The examples show that the sentence is written, see
+// [script.logged].
 func TestChangesAreLogged(t *testing.T) {
 	said := make(map[string]string)
 	for route, sentence := range httpapi.Changes() {
@@ -35,7 +35,7 @@ func TestChangesAreLogged(t *testing.T) {
 				t.Errorf("%s has the sentence %q, want none: %s", route, sentence, silent[route])
 			}
 		case sentence == "":
-			t.Errorf("%s changes the gateway and leaves no line in the log: give it a sentence in routes.go", route)
+			t.Errorf("%s changes the gateway and is not logged: give it a sentence in routes.go", route)
 		case said[sentence] != "":
 			t.Errorf("%s and %s both say %q in the log", route, said[sentence], sentence)
 		}
@@ -48,9 +48,9 @@ func TestChangesAreLogged(t *testing.T) {
 	}
 }
 
-// logged checks that the log at its default level tells of the request once, if
-// it changed something: what was done, by whom, under the request's id. It
-// returns the line.
+// logged checks that a request that changed something has one line in the log at the
+// default level. The line has the change, the caller and the request's id. It returns the
+// line.
 func (w *world) logged(r *http.Request, a answer, by string) string {
 	w.t.Helper()
 	route := httpapi.Reached(r)
@@ -61,12 +61,12 @@ func (w *world) logged(r *http.Request, a answer, by string) string {
 	lines := w.lines(a.header.Get("X-Request-Id"))
 	if a.body["was_paused"] == false { // there was no pause to end
 		if len(lines) > 0 {
-			w.t.Errorf("%s: the log says %q of what changed nothing", route, lines)
+			w.t.Errorf("%s changed nothing, and the log says %q", route, lines)
 		}
 		return ""
 	}
 	if len(lines) != 1 {
-		w.t.Errorf("%s: the log tells of it in %d lines, want 1: %q", route, len(lines), lines)
+		w.t.Errorf("%s: the log has %d lines about it, want 1: %q", route, len(lines), lines)
 		return ""
 	}
 	said := `msg="` + sentence + `"`
@@ -80,7 +80,7 @@ func (w *world) logged(r *http.Request, a answer, by string) string {
 	return lines[0]
 }
 
-// secrets are the forms of what is shown once.
+// secrets matches the values that are shown only once.
 var secrets = regexp.MustCompile(`(amtp_|whsec_)[A-Za-z0-9_+/-]{20,}|=[A-Za-z0-9_-]{22}( |$)`)
 
 // lines returns the lines of the log about a request. They are written before
@@ -94,8 +94,8 @@ func (w *world) lines(request string) (found []string) {
 	return found
 }
 
-// TestLinesOfTheLog: what the lines say besides, and that what is refused or
-// changes nothing leaves none.
+// TestLinesOfTheLog checks the facts in the lines. A request that is refused or changes
+// nothing has no line.
 func TestLinesOfTheLog(t *testing.T) {
 	w := start(t)
 	admin := "X-Admin-Key: " + w.admin
@@ -140,8 +140,8 @@ func TestLinesOfTheLog(t *testing.T) {
 	}
 }
 
-// TestHead: what monitors ask for answers HEAD as GET, without the body, and every
-// other path says what it serves.
+// TestHead: the probes answer HEAD like GET, without the body. Every other path refuses
+// HEAD and names the methods that it serves.
 func TestHead(t *testing.T) {
 	w := start(t)
 	for _, path := range []string{"/health", "/ready"} {

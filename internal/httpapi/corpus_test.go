@@ -22,13 +22,12 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// prompt is how fast a refusal is. On a busy machine it is tried again until it is,
-// for as long as patience lasts.
+// prompt is the longest time for a refusal. On a busy machine the request is repeated until
+// one is in time, for as long as patience lasts.
 const prompt = slower * time.Second
 
-// TestMalformedRequests makes every request of testdata/corpus. What is refused
-// is refused with the status and code that stand there, says under which id,
-// and has changed nothing.
+// TestMalformedRequests makes every request of testdata/corpus. Each refusal has the status
+// and code that the file states, has a request id, and has changed nothing.
 func TestMalformedRequests(t *testing.T) {
 	c := newCorpus(t)
 	for _, x := range c.cases {
@@ -40,8 +39,8 @@ func TestMalformedRequests(t *testing.T) {
 	c.w.wants("health after all", c.w.do("GET", "/health", ""), 200, "")
 }
 
-// TestCorpusIsWhole: no case is forgotten. A case that concerns what is not
-// there yet says so.
+// TestCorpusIsWhole: no case is missing. A case about a feature that does not exist yet
+// says so.
 func TestCorpusIsWhole(t *testing.T) {
 	var run, later []string
 	for _, x := range readCorpus(t) {
@@ -90,7 +89,7 @@ func readCorpus(t *testing.T) []malformed {
 			head, rest, _ := strings.Cut(part, "\n")
 			request, expected, ok := strings.Cut("\n"+rest, "\n-- ")
 			if !ok {
-				continue // what stands before the first case
+				continue // the text before the first case
 			}
 			x := malformed{request: strings.TrimPrefix(request, "\n")}
 			x.id, x.what, _ = strings.Cut(head, " ")
@@ -103,7 +102,7 @@ func readCorpus(t *testing.T) []malformed {
 	return all
 }
 
-// expect reads the line that says what is expected.
+// expect reads the line with the expected result.
 func (x *malformed) expect(line string) error {
 	why, later := strings.CutPrefix(line, "not today: ")
 	_, elsewhere := strings.CutPrefix(line, "elsewhere: ")
@@ -174,7 +173,7 @@ func newCorpus(t *testing.T) *corpus {
 	return c
 }
 
-// run makes one request and looks at everything that must hold.
+// run makes one request and checks everything that must hold.
 func (c *corpus) run(t *testing.T, x malformed) {
 	request, eof := c.bytes(t, x)
 	before := c.state(t)
@@ -200,12 +199,12 @@ func (c *corpus) run(t *testing.T, x malformed) {
 		c.inspect(t, x, got)
 	}
 	if x.closes && got.status != 0 && (!got.closed || len(got.after) > 0) {
-		t.Errorf("behind the answer the connection ends: %v, and there came %.200q; want only the end",
+		t.Errorf("after the answer: connection closed: %v, bytes %.200q; want it closed without bytes",
 			got.closed, got.after)
 	}
 	if got.status/100 != 2 {
 		if after := c.state(t); after != before {
-			t.Errorf("after a refusal there is %s, before there was %s", after, before)
+			t.Errorf("after a refusal the state is %s, before it was %s", after, before)
 		}
 	}
 	if name := c.healthy(); name != "" {
@@ -213,7 +212,7 @@ func (c *corpus) run(t *testing.T, x malformed) {
 	}
 }
 
-// inspect looks at an answer of ours.
+// inspect checks an answer that the gateway wrote, not the HTTP server.
 func (c *corpus) inspect(t *testing.T, x malformed, got raw) {
 	id := got.header.Get("X-Request-Id")
 	if id == "" {
@@ -233,7 +232,7 @@ func (c *corpus) inspect(t *testing.T, x malformed, got raw) {
 	}
 }
 
-// state is everything that a refused request must not change.
+// state is all state that a refused request must not change.
 func (c *corpus) state(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -298,8 +297,8 @@ func (c *corpus) bytes(t *testing.T, x malformed) (request string, eof bool) {
 	return c.fill(t, b.String()) + "\r\n" + body, eof
 }
 
-// goodMessage returns a message of alice to bob in which the member has the
-// value, or is not there when the value is "".
+// goodMessage returns a message from alice to bob. The member has the value, or is left out
+// if the value is "".
 func goodMessage(member, value string) string {
 	members := [][2]string{{"sender", `"alice@localhost"`}, {"recipients", `["bob@localhost"]`}, {"payload", `{"n":1}`},
 		{member, value}}
@@ -343,11 +342,11 @@ type raw struct {
 	header http.Header
 	body   []byte
 	closed bool
-	after  []byte // what came behind the answer
+	after  []byte // the bytes after the answer
 }
 
-// speak sends the bytes and reads until the gateway closes the connection, or
-// for a while when it does not.
+// speak sends the bytes and reads until the gateway closes the connection, but for a
+// limited time.
 func (c *corpus) speak(t *testing.T, request string, eof bool) raw {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(c.w.url, "http://"))
@@ -361,7 +360,7 @@ func (c *corpus) speak(t *testing.T, request string, eof bool) raw {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = io.WriteString(conn, request) // the gateway need not listen to the end
+		_, _ = io.WriteString(conn, request) // the gateway need not read to the end
 		if eof {
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}
@@ -387,19 +386,18 @@ func readRaw(t *testing.T, conn net.Conn, request string) (got raw) {
 	if got.closed = r.Close; !got.closed {
 		return got
 	}
-	// An error is a connection that was cut, which is an end too.
+	// An error means that the connection was cut, which ends it too.
 	got.after, _ = io.ReadAll(in)
 	return got
 }
 
-// described holds the answer to the bytes of a whole request against the
-// document of the API.
+// described checks the answer to a whole request against the document of the API.
 func (r raw) described(t *testing.T, request string) {
 	t.Helper()
 	describedRaw(t, request, &http.Response{StatusCode: r.status, Header: r.header}, r.body)
 }
 
-// wireError is an error as it stands in an answer.
+// wireError is an error in its form in an answer.
 type wireError struct {
 	Code, Message, Timestamp, RequestID string
 }
@@ -415,13 +413,13 @@ func (r raw) error(t *testing.T) wireError {
 		} `json:"error"`
 	}
 	if err := json.Unmarshal(r.body, &body); err != nil {
-		t.Errorf("the answer is no JSON: %v: %.300q", err, r.body)
+		t.Errorf("the answer is not JSON: %v: %.300q", err, r.body)
 	}
 	return wireError(body.Error)
 }
 
-// TestAnnouncedBytesTakeNoRoom: whoever announces large bodies and does not
-// send them keeps nobody else from sending.
+// TestAnnouncedBytesTakeNoRoom: a client that announces large bodies and does not send them
+// does not keep other clients from sending.
 func TestAnnouncedBytesTakeNoRoom(t *testing.T) {
 	w := start(t, "AMTP_LIMITS_IN_FLIGHT_BYTES=16MiB")
 	w.agent("alice")
@@ -431,7 +429,7 @@ func TestAnnouncedBytesTakeNoRoom(t *testing.T) {
 	}
 	body := goodMessage("recipients", `["alice@localhost"]`)
 	for range 20 {
-		w.wants("a message beside them", w.do("POST", "/v1/messages", body, w.as("alice")), 202, "")
+		w.wants("a message of another client", w.do("POST", "/v1/messages", body, w.as("alice")), 202, "")
 	}
 	large := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x",
 		9<<20) + `"}`

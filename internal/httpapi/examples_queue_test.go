@@ -12,13 +12,12 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi/replay"
 )
 
-// tellOfTheQueue tells the story of the document: of shop.example, which
-// writes to two other domains. One takes nothing for an hour, the other does
-// not have the recipient.
+// tellOfTheQueue plays the document's examples for shop.example, which writes to two other
+// domains. One accepts nothing for an hour; the other does not have the recipient.
 func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example, changes map[string]bool) {
 	t.Helper()
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // the answer does not depend on how it ends
+		body, _ := io.ReadAll(r.Body) // an error does not change the answer
 		w.Header().Set("Content-Type", "application/json")
 		if strings.Contains(string(body), "nobody@other.example") {
 			w.WriteHeader(http.StatusNotFound)
@@ -67,7 +66,7 @@ func (s *script) sends(to string) {
 	s.wants("send to "+to, a, 202, "")
 }
 
-// until asks until the answer has the text.
+// until repeats a request until the answer has the text.
 func (s *script) until(path, text string) {
 	s.t.Helper()
 	tick, late := time.NewTicker(10*time.Millisecond), time.After(patience)

@@ -16,9 +16,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
-// told are the stories that the examples of the document tell, each at a gateway
-// of its own at which alice is registered: the operations in their order, and
-// who makes each request. Every operation has its place in one.
+// told are the stories that the document's examples make up. Each has a gateway of its own
+// with alice as an agent. A story lists its operations in order, with the caller of each.
+// Every operation is in a story.
 var told = []struct {
 	settings []string
 	steps    [][2]string
@@ -69,13 +69,13 @@ var told = []struct {
 	}},
 }
 
-// unanswered is the gateway of the document that does not answer; here nothing
-// listens on that port.
+// unanswered is the document's gateway that does not answer. The test replaces it with an
+// address at which no program listens.
 const unanswered = "https://192.168.1.7:8443"
 
-// TestExamplesAreReal makes the requests that the document shows, one after the
-// other, at a real gateway, and compares its answers with those that the
-// document shows. Ids, keys and times may be others, each for itself.
+// TestExamplesAreReal makes the requests that the document shows, one after the other, at a
+// real gateway. It compares the answers with those in the document. Ids, keys and times may
+// differ, each in the same way throughout.
 func TestExamplesAreReal(t *testing.T) {
 	examples, err := replay.Examples()
 	if err != nil {
@@ -98,7 +98,7 @@ func TestExamplesAreReal(t *testing.T) {
 	tellOfTheCertificate(t, examples, left, changes)
 	for route, sentence := range httpapi.Changes() {
 		if sentence != "" && !changes[route] {
-			t.Errorf("no example shows that the log tells of %s", route)
+			t.Errorf("no example shows that %s is logged", route)
 		}
 	}
 	if len(left) > 0 {
@@ -109,8 +109,8 @@ func TestExamplesAreReal(t *testing.T) {
 // script is a story while it is played.
 type script struct {
 	*world
-	real map[string]string // what stands in the examples → what it is here
-	// changes are the operations of which the log told.
+	real map[string]string // a text of the examples → the real text of this run
+	// changes are the operations that were logged.
 	changes map[string]bool
 }
 
@@ -164,8 +164,8 @@ func (s *script) play(e replay.Example, who string) {
 	}
 }
 
-// translate writes what is real for what is shown. A text that begins with
-// another goes before that.
+// translate replaces texts of the examples by the real ones. If one text begins with
+// another, the longer one is replaced first.
 func (s *script) translate(text string) string {
 	var pairs []string
 	for _, shown := range slices.Backward(slices.Sorted(maps.Keys(s.real))) {
@@ -174,7 +174,7 @@ func (s *script) translate(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// forms are the texts that are not the same twice.
+// forms match the texts that differ from run to run.
 var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`),
 	regexp.MustCompile(`^key_[0-9a-f]{12}$`),
@@ -188,7 +188,7 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }
 
-// same compares what is shown with what is real and returns where they differ.
+// same compares the shown answer with the real one and returns where they differ.
 func (s *script) same(shown, real any, at string) string {
 	switch shown := shown.(type) {
 	case map[string]any:

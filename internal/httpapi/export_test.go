@@ -15,10 +15,10 @@ func Routes() []string {
 	return all
 }
 
-// Unreadiness is what strangers are told of an error of Store.Probe.
+// Unreadiness returns the reason that strangers get for an error of Store.Probe.
 var Unreadiness = unreadiness
 
-// Changes returns what the log says of each operation, "" for nothing.
+// Changes returns the log line of each operation, "" for none.
 func Changes() map[string]string {
 	said := make(map[string]string)
 	for _, r := range routes {
@@ -40,8 +40,7 @@ func Reached(r *http.Request) string {
 // Doubling are the routes that may begin with a doubled slash.
 var Doubling = doubling
 
-// Tolerances are the routes with which some keys that are not right count as none:
-// all of them below 0.
+// Tolerances are the routes on which some wrong keys count as no key. Below 0, all keys do.
 var Tolerances = func() map[string]access.Tolerance {
 	tolerant := make(map[string]access.Tolerance)
 	for _, r := range routes {
@@ -55,7 +54,7 @@ var Tolerances = func() map[string]access.Tolerance {
 // Statuses are the HTTP statuses of the codes.
 var Statuses = statuses
 
-// Callers returns who may call each operation.
+// Callers returns the group of callers of each operation.
 func Callers() map[string]string {
 	names := map[who]string{everyone: "everyone", anybody: "anybody", client: "client", registrant: "registrant",
 		reader: "reader", self: "self", owner: "owner", operators: "operators"}

@@ -7,8 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 )
 
-// TestFaults: the codes that say that the gateway is at fault are those with a status
-// of the 500s.
+// TestFaults: AtFault names exactly the codes with a status of the 500s.
 func TestFaults(t *testing.T) {
 	for code, status := range httpapi.Statuses {
 		if gateway.AtFault(code) != (status >= 500) {

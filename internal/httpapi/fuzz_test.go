@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// FuzzQuery reads any query as every route does: what is taken is within its
-// bounds, what is not is one error of the 400s that does not repeat much.
+// FuzzQuery reads any query as every route does. Values that are accepted are within their
+// bounds. All others cause one error of the 400s, which repeats little of the query.
 func FuzzQuery(f *testing.F) {
 	for _, query := range []string{
 		"",

@@ -106,7 +106,8 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// TestDevelopmentProfile tries what must not pass for a program on this machine.
+// TestDevelopmentProfile makes requests that must not count as those of a program on this
+// machine.
 func TestDevelopmentProfile(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -145,7 +146,7 @@ func TestDevelopmentProfile(t *testing.T) {
 			}
 		}
 	}
-	// What the profile never opens.
+	// The operations that the profile never opens.
 	for _, c := range []struct{ method, path string }{
 		{"GET", "/v1/inbox/bob@localhost"}, {"DELETE", "/v1/inbox/bob@localhost/" + id},
 		{"POST", "/v1/inbox/bob@localhost/" + id + "/read"},
@@ -164,8 +165,8 @@ func TestDevelopmentProfile(t *testing.T) {
 	}
 }
 
-// TestAKeyIsNeverOverlooked: an empty Authorization beside a key elsewhere does
-// not make a caller nobody.
+// TestAKeyIsNeverOverlooked: an empty Authorization header does not hide a key in another
+// header.
 func TestAKeyIsNeverOverlooked(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -175,8 +176,8 @@ func TestAKeyIsNeverOverlooked(t *testing.T) {
 	w.wants("bob's key for alice's message", a, 403, "SENDER_CREDENTIAL_MISMATCH")
 }
 
-// TestStrangersTakeNoRoom: bodies of those who showed nothing do not use up
-// what those who did may send.
+// TestStrangersTakeNoRoom: the bodies of callers without a credential take no room from
+// callers with one.
 func TestStrangersTakeNoRoom(t *testing.T) {
 	w := start(t, "AMTP_AUTH_REQUIRED=true", "AMTP_LIMITS_IN_FLIGHT_BYTES=10485760")
 	w.agent("alice")
@@ -229,8 +230,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 }
 
-// TestUnreadiness: strangers hear why nothing can be stored, and nothing else that
-// an error says.
+// TestUnreadiness: strangers learn why nothing can be stored, and nothing else of the error.
 func TestUnreadiness(t *testing.T) {
 	const secret = "/var/lib/amtp"
 	for err, want := range map[error]string{
@@ -272,8 +272,8 @@ func TestValuesThatMakeNoPath(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotThere: paths of the protocol and of the reference gateway's tools
-// that this gateway does not have are 404 and say what is missing.
+// TestWhatIsNotThere asks for paths of the protocol and of the reference gateway's tools
+// that this gateway does not have. The answers say what is missing.
 func TestWhatIsNotThere(t *testing.T) {
 	w := start(t)
 	admin := "X-Admin-Key: " + w.admin

@@ -21,7 +21,7 @@ func TestInboxPages(t *testing.T) {
 	for range 3 {
 		ids, page := w.inbox("bob", query)
 		got = append(got, ids...)
-		// Acknowledging between pages must not make the next page skip.
+		// An ack between pages must not make the next page skip a message.
 		w.wants("ack", w.do("DELETE", "/v1/inbox/bob@localhost/"+ids[0], "", w.as("bob")), 200, "")
 		query = "?limit=2&after=" + page.body["next_cursor"].(string)
 		if more := page.body["has_more"].(bool); more != (len(got) < 5) {
@@ -34,7 +34,7 @@ func TestInboxPages(t *testing.T) {
 	ids, page := w.inbox("bob", query)
 	if len(ids) != 0 || page.body["next_cursor"] == "" || page.body["count"] != 0.0 ||
 		page.body["message_count"] != 0.0 {
-		t.Errorf("behind the end: got %s, want an empty page with a cursor", page.raw)
+		t.Errorf("after the end: got %s, want an empty page with a cursor", page.raw)
 	}
 	if ids, _ := w.inbox("bob", "?offset=1&limit=10"); !slices.Equal(ids, []string{sent[3]}) {
 		t.Errorf("offset: got %v, want %v", ids, sent[3])
@@ -93,7 +93,7 @@ func TestAcknowledge(t *testing.T) {
 	}
 }
 
-// TestInboxIsPrivate: whether another inbox exists is not to be learnt.
+// TestInboxIsPrivate: an agent cannot find out whether another inbox exists.
 func TestInboxIsPrivate(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -102,7 +102,7 @@ func TestInboxIsPrivate(t *testing.T) {
 		a := w.do("GET", "/v1/inbox/"+other, "", w.as("alice"))
 		w.wants("inbox "+other, a, 403, "ACCESS_DENIED")
 		if strings.Contains(a.raw, "bob") || strings.Contains(a.raw, "ghost") {
-			t.Errorf("inbox %s: the answer speaks of the other: %s", other, a.raw)
+			t.Errorf("inbox %s: the answer mentions the other inbox: %s", other, a.raw)
 		}
 	}
 	w.wants("without a key", w.do("GET", "/v1/inbox/alice@localhost", ""), 401, "MISSING_AUTHORIZATION")

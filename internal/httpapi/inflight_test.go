@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What is remembered of addresses is gone with their bytes, so that no number of
-// them fills the memory.
+// The entry of an address goes with its last byte, so that no number of addresses fills
+// the memory.
 func TestAddressesWithoutBytesAreForgotten(t *testing.T) {
 	s := &Server{MaxMessage: 10 << 20, InFlight: 256 << 20}
 	var calls []*call

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestQueueParameters: what is not right is said, and changes nothing.
+// TestQueueParameters: a wrong parameter is an error that says so, and changes nothing.
 func TestQueueParameters(t *testing.T) {
 	w := start(t)
 	admin := "X-Admin-Key: " + w.admin

@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestReadersOfRequestsAreLinear: the header, the query and the small bodies of a
-// request are read before anybody is known to have made it.
+// TestReadersOfRequestsAreLinear reads headers, queries and small bodies of requests. The
+// gateway reads them before it knows the caller.
 func TestReadersOfRequestsAreLinear(t *testing.T) {
 	slow.Test(t, "it reads long requests")
 	header := func(name string, read func(r *http.Request)) func([]byte) {

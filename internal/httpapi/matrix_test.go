@@ -15,23 +15,22 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// The callers of the matrix, in the order of its columns. nobody calls a
-// gateway that demands keys, dev one in the development profile. alice sent a
-// message to bob, whose inbox and agent the paths name; eve has to do with
-// nothing.
+// The callers of the matrix, in the order of its columns. nobody calls a gateway that
+// demands keys; dev calls one in the development profile; neither has a key. alice sent a
+// message to bob, whose inbox and agent the paths name. eve is an agent without a part in it.
 var callers = []string{"nobody", "dev", "eve", "alice", "bob", "admin"}
 
-// cell is one object of a route and what each caller hears about it.
+// cell is one object of a route, with the answer that each caller gets.
 type cell struct {
 	object string
 	path   string // {m} is the message, {kid} a key of bob, {new} a free name
 	body   string
 	want   string // a word of outcomes for each caller
-	// sign is what shows that an answer tells of the object: + demands it,
-	// otherwise it must not be there.
+	// sign is a text that shows that an answer is about the object. A word with + demands
+	// it; with any other word it must be absent.
 	sign string
-	// absent names the cell of an object that does not exist. Who is refused
-	// this object must hear what he would hear of that one.
+	// absent names the cell of an object that does not exist. A caller who is refused this
+	// object must get the same answer as for that one.
 	absent string
 }
 
@@ -58,7 +57,7 @@ var outcomes = map[string]string{
 
 const absentID = "01a204dc-8339-7ac7-ac52-c37b55304ca1"
 
-// inboxMark is the rows of an operation on one message of an inbox.
+// inboxMark returns the rows of an operation on one message of an inbox.
 func inboxMark(suffix string) []cell {
 	return []cell{
 		{"bob's message", "/v1/inbox/bob@localhost/{m}" + suffix, "", "nokey nokey denied denied ok+ denied",
@@ -75,7 +74,7 @@ func inboxMark(suffix string) []cell {
 	}
 }
 
-// managed is the rows of an operation on one agent.
+// managed returns the rows of an operation on one agent.
 func managed(suffix, body, done string) []cell {
 	return []cell{
 		{"bob", "/v1/admin/agents/bob" + suffix, body, "noadmin noadmin notadmin notadmin " + done + " " + done,
@@ -87,21 +86,20 @@ func managed(suffix, body, done string) []cell {
 	}
 }
 
-// signing is the row of an operation on the keys of a gateway without a domain.
+// signing returns the row of an operation on the keys of a gateway without a domain.
 func signing(suffix string) []cell {
 	return []cell{{"a signing key", "/v1/admin/keys" + suffix, "",
 		"noadmin noadmin notadmin notadmin notadmin exists", "", ""}}
 }
 
-// operating is the row of an operation that only the operator may do.
+// operating returns the row of an operation that only the operator may do.
 func operating(object, path, body, done string) []cell {
 	return []cell{{object, path, body, "noadmin noadmin notadmin notadmin notadmin " + done, "", ""}}
 }
 
 func everybody(word string) string { return strings.Repeat(word+" ", len(callers)) }
 
-// matrix has every route of the API. Who adds a route says here who may do
-// what with it.
+// matrix has every route of the API. A new route gets its callers and their outcomes here.
 var matrix = map[string][]cell{
 	"POST /v1/messages": {
 		{"as alice", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`,
@@ -244,8 +242,8 @@ func TestMatrixIsWhole(t *testing.T) {
 	}
 }
 
-// TestMatrix tries every route on every object as every caller, in a gateway
-// that demands keys and in one in the development profile.
+// TestMatrix calls every route on every object as every caller, in a gateway that demands
+// keys and in one in the development profile.
 func TestMatrix(t *testing.T) {
 	tried := 0
 	for profile, settings := range map[string][]string{"nobody": {"AMTP_AUTH_REQUIRED=true"}, "dev": nil} {
@@ -261,7 +259,7 @@ func TestMatrix(t *testing.T) {
 	t.Logf("%d requests of %d routes", tried, len(matrix))
 }
 
-// stage is a world with the people and objects of the matrix.
+// stage is a world with the agents and objects of the matrix.
 type stage struct {
 	*world
 	vars    map[string]string
@@ -269,7 +267,7 @@ type stage struct {
 	names   int
 }
 
-// set puts everybody and everything in its place.
+// set makes the agents and objects anew.
 func (s *stage) set() {
 	s.t.Helper()
 	admin := "X-Admin-Key: " + s.admin
@@ -329,7 +327,7 @@ func (s *stage) route(route, profile string) (tried int) {
 			}
 			tried++
 		}
-		// else see TestAnAdminKeyThatNobodyNeeds
+		// for other routes see TestAnAdminKeyThatNobodyNeeds
 		if t, has := httpapi.Tolerances[route]; !has || t > 0 && profile == "nobody" {
 			tried += s.strangers(method, x)
 		}
@@ -339,7 +337,7 @@ func (s *stage) route(route, profile string) (tried int) {
 			own, other := heard[caller+" on "+x.object], heard[caller+" on "+x.absent]
 			refused := own != "" && own[0] == '4' && other != "" && other[0] == '4'
 			if x.absent != "" && refused && own != other {
-				s.t.Errorf("%s hears of %s: %s\nand of %s: %s\nwant the same", caller, x.object, own, x.absent, other)
+				s.t.Errorf("%s gets for %s: %s\nand for %s: %s\nwant the same", caller, x.object, own, x.absent, other)
 			}
 		}
 	}
@@ -383,7 +381,7 @@ func (s *stage) judge(what string, a answer, word, sign string) {
 		s.t.Errorf("%s: got %s, want %s: %s", what, got, want, a.raw)
 	}
 	if tells := sign != "" && strings.Contains(a.raw, sign); sign != "" && tells != strings.HasSuffix(word, "+") {
-		s.t.Errorf("%s: the answer tells of it: %v, want %v: %s", what, tells, !tells, a.raw)
+		s.t.Errorf("%s: the answer is about the object: %v, want %v: %s", what, tells, !tells, a.raw)
 	}
 }
 
@@ -392,8 +390,8 @@ var (
 	words   = regexp.MustCompile(`[A-Za-z0-9_-]*(@localhost)?`)
 )
 
-// plain is an answer without what must differ: its time, its id, and whatever
-// the request itself named.
+// plain is an answer without the parts that must differ: its time, its ids, and the words
+// of the request.
 func (s *stage) plain(a answer, request string) string {
 	text := varying.ReplaceAllString(a.raw, "")
 	for _, word := range words.FindAllString(request, -1) {
@@ -405,8 +403,7 @@ func (s *stage) plain(a answer, request string) string {
 	return fmt.Sprintf("%d %s", a.status, text)
 }
 
-// strangers shows keys that are not right: the answer never depends on what is
-// asked for.
+// strangers shows wrong keys. The answer never depends on the object of the request.
 func (s *stage) strangers(method string, x cell) (tried int) {
 	for _, c := range []struct{ header, want string }{
 		{"Authorization: Bearer " + s.revoked, "401 AUTHENTICATION_FAILED"},
@@ -423,8 +420,8 @@ func (s *stage) strangers(method string, x cell) (tried int) {
 	return tried
 }
 
-// guesses counts wrong keys, so that none comes from an address that had too
-// many of them. Linux has a whole network of loopback addresses.
+// guesses counts wrong keys, so that no address shows too many of them. Linux has a whole
+// network of loopback addresses.
 var guesses int
 
 func (s *stage) fromElsewhere(method, path, body, header string) string {
@@ -455,9 +452,9 @@ func (s *stage) fromElsewhere(method, path, body, header string) string {
 	return fmt.Sprintf("%d %s", resp.StatusCode, raw{body: text}.error(s.t).Code)
 }
 
-// TestDevelopmentProfileIsNarrow: whatever comes through a proxy, from a page in
-// a browser or by a foreign name is nobody, on every route that is not open to
-// all; and what the profile does not open it opens to no request at all.
+// TestDevelopmentProfileIsNarrow makes requests that come through a proxy, from a page in a
+// browser, or under a foreign name. On every route that is not open to all, they count as
+// requests without a key. Requests of programs on this machine get what the profile opens.
 func TestDevelopmentProfileIsNarrow(t *testing.T) {
 	slow.Test(t, "it asks every route as every caller")
 	s := &stage{world: start(t)}
@@ -493,7 +490,7 @@ func TestDevelopmentProfileIsNarrow(t *testing.T) {
 			want := strings.Fields(x.want)
 			nobody, dev := want[0], want[1]
 			if nobody == dev && nobody[:2] != "no" || nobody == "nodomain" {
-				continue // open to all, or shut to all whoever they are
+				continue // open to all callers, or closed to all
 			}
 			for _, header := range foreign {
 				want := nobody

@@ -62,7 +62,7 @@ func TestSendRefusedAsAWholeNamesTheRecipients(t *testing.T) {
 		`{"message_id":"m-1","sender":"alice@localhost","recipients":["ghost@localhost"]}`, w.as("alice"))
 	w.wants("all unknown", a, 404, "AGENT_UNKNOWN")
 	if a.body["message_id"] != "m-1" || a.body["status"] != "failed" || len(a.body["recipients"].([]any)) != 1 {
-		t.Errorf("beside the error: got %s, want message_id, status and recipients", a.raw)
+		t.Errorf("members after the error: got %s, want message_id, status and recipients", a.raw)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestSendAgainWithTheSameKey(t *testing.T) {
 	}
 }
 
-// TestSendAgainAfterTheRecipientLeft: what was taken stays taken.
+// TestSendAgainAfterTheRecipientLeft: a message that was accepted stays accepted.
 func TestSendAgainAfterTheRecipientLeft(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -130,7 +130,7 @@ func TestSendAgainAfterTheRecipientLeft(t *testing.T) {
 	w.wants("the same key when there is a bob again", w.do("POST", "/v1/messages", fresh, w.as("alice")), 202, "")
 }
 
-// TestSendAgainInOtherWords: the same content written differently is a retry.
+// TestSendAgainInOtherWords: the same content in another JSON form is a retry.
 func TestSendAgainInOtherWords(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -147,8 +147,8 @@ func TestSendAgainInOtherWords(t *testing.T) {
 	}
 }
 
-// TestMessageIsShownToThoseItConcerns asks for one message as everybody: who is
-// not concerned gets what he would get for a message that does not exist.
+// TestMessageIsShownToThoseItConcerns asks for one message as every caller. A caller who is
+// neither sender nor recipient gets the answer for a message that does not exist.
 func TestMessageIsShownToThoseItConcerns(t *testing.T) {
 	w := start(t, "AMTP_AUTH_REQUIRED=true")
 	for _, name := range []string{"alice", "bob", "eve"} {
@@ -173,8 +173,8 @@ func TestMessageIsShownToThoseItConcerns(t *testing.T) {
 	w.wants("a list without a key", w.do("GET", "/v1/messages", ""), 401, "MISSING_AUTHORIZATION")
 }
 
-// TestRecipientsDoNotSeeAcknowledgements: what another recipient did with a
-// message is the sender's business.
+// TestRecipientsDoNotSeeAcknowledgements: a recipient does not see the marks of the other
+// recipients; the sender sees all.
 func TestRecipientsDoNotSeeAcknowledgements(t *testing.T) {
 	w := start(t)
 	for _, name := range []string{"alice", "bob", "carol"} {
@@ -193,8 +193,8 @@ func TestRecipientsDoNotSeeAcknowledgements(t *testing.T) {
 	}
 }
 
-// TestSenderIsShownOnce: a reader that does not tell SENDER from sender must not
-// be shown the one that the sender chose.
+// TestSenderIsShownOnce: a reader that does not tell SENDER from sender must see the
+// gateway's value, not the one that the sender chose.
 func TestSenderIsShownOnce(t *testing.T) {
 	w := start(t)
 	w.agent("alice")

@@ -17,10 +17,9 @@ import (
 
 var document = sync.OnceValues(replay.Load)
 
-// described holds a request and its answer against the document of the API.
-// Every test of this package that makes a request comes through here. What the
-// HTTP server answers by itself, before the gateway sees a request, has no id
-// and is described nowhere.
+// described checks a request and its answer against the document of the API. Every test of
+// this package that makes a request calls it. An answer that the HTTP server makes before
+// the gateway sees the request has no id, and the document does not describe it.
 func described(t *testing.T, r *http.Request, sent string, resp *http.Response, body []byte) {
 	t.Helper()
 	if resp.Header.Get("X-Request-Id") == "" {
@@ -42,11 +41,11 @@ func describedRaw(t *testing.T, request string, resp *http.Response, body []byte
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 	if err != nil {
 		if resp.Header.Get("X-Request-Id") != "" {
-			t.Errorf("the gateway answered what is no request: %v: %.200q", err, request)
+			t.Errorf("the gateway answered bytes that are not a request: %v: %.200q", err, request)
 		}
 		return
 	}
-	sent, _ := io.ReadAll(r.Body) // as far as it came
+	sent, _ := io.ReadAll(r.Body) // the part that was sent
 	described(t, r, string(sent), resp, body)
 }
 
@@ -77,7 +76,7 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 	}
 }
 
-// TestDocumentIsServed: whole, and once is enough for those who ask again.
+// TestDocumentIsServed: the document is served whole, and a client that has it gets 304.
 func TestDocumentIsServed(t *testing.T) {
 	w := start(t, "AMTP_AUTH_REQUIRED=true")
 	want, _ := openapi.JSON()

@@ -24,7 +24,7 @@ type echoing struct {
 	*Server
 	t     *testing.T
 	http  http.Server
-	short bool // its answers
+	short bool // its answers are short
 	conns chan net.Conn
 	ended sync.WaitGroup
 }
@@ -70,17 +70,17 @@ func (e *echoing) stop() {
 	close(e.conns)
 	_ = e.http.Close()
 	e.ended.Wait()
-	time.Sleep(time.Second) // net/http waits for half of it behind some answers
+	time.Sleep(time.Second) // after some answers net/http waits half a second
 }
 
-// line is how a client sends and reads: a piece, and then a pause.
+// line is how a client sends and reads: a piece, then a pause.
 type line struct {
 	piece int
 	pause time.Duration
 	stops int // bytes after which it sends no more, 0 for none
 }
 
-// answered is what a client got, and how long after its first byte.
+// answered is the answer that a client got, and the time since its first byte.
 type answered struct {
 	status int
 	close  bool
@@ -89,8 +89,8 @@ type answered struct {
 	took   time.Duration
 }
 
-// send makes a request with a body of so many bytes over a line, and reads the
-// answer over the same.
+// send makes a request with a body of size bytes over a line, and reads the answer over
+// the same line.
 func (e *echoing) send(size int, l line) (a answered) {
 	here, there := net.Pipe()
 	e.conns <- there
@@ -118,7 +118,7 @@ func (e *echoing) send(size int, l line) (a answered) {
 			Error amtp.Error `json:"error"`
 		}
 		if err := json.NewDecoder(res.Body).Decode(&refused); err != nil {
-			e.t.Errorf("the answer %d is no error: %v", a.status, err)
+			e.t.Errorf("the answer %d is not an error: %v", a.status, err)
 		}
 		a.code = refused.Error.Code
 		return a
@@ -132,8 +132,8 @@ func (e *echoing) send(size int, l line) (a answered) {
 	return a
 }
 
-// TestPaceOfABody: a body that arrives is read on, however long that takes, and
-// its answer is taken as slowly; one that drips, or stops, is 408.
+// TestPaceOfABody: a body is read as long as it arrives at the least rate, and its answer
+// may be read as slowly. A body that is slower, or stops, is 408.
 func TestPaceOfABody(t *testing.T) {
 	const size = 4 << 20
 	for _, c := range []struct {
@@ -171,7 +171,7 @@ func TestPaceOfABody(t *testing.T) {
 	}
 }
 
-// TestPaceOfAHeader: a header has its own time, whatever comes of it.
+// TestPaceOfAHeader: a header has its own time, which its bytes do not extend.
 func TestPaceOfAHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEchoing(t, 1<<20)
@@ -192,13 +192,13 @@ func TestPaceOfAHeader(t *testing.T) {
 	})
 }
 
-// TestSlowBodiesMakeWay: slow bodies hold their room as long as nobody needs it;
-// then the slowest ends, and one that was there for a short time does not.
+// TestSlowBodiesMakeWay: slow bodies keep their room until another call needs it. Then the
+// slowest ends. A body that came only a short time ago does not.
 func TestSlowBodiesMakeWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 2 << 20
 		e := newEchoing(t, size)
-		e.InFlight, e.short = 0, true // there is room for one of the largest and a half
+		e.InFlight, e.short = 0, true // there is room for one and a half of the largest bodies
 		defer e.stop()
 		var slow, slower, quick answered
 		var all sync.WaitGroup

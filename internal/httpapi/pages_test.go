@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// walk follows a list to its end and returns what take finds on each page.
+// walk reads a list to its end and returns the results of take for all pages.
 func (w *world) walk(path, header string, take func(answer) []string) (all []string) {
 	w.t.Helper()
 	for cursor, pages := "", 0; pages < 100; pages++ {
@@ -19,7 +19,7 @@ func (w *world) walk(path, header string, take func(answer) []string) (all []str
 		all = append(all, take(a)...)
 		if a.body["has_more"] != true {
 			if next, there := a.body["next_cursor"]; there && pages == 0 && a.body["agents"] != nil {
-				w.t.Errorf("%s: a list that is whole has the cursor %v", path, next)
+				w.t.Errorf("%s: the last page has the cursor %v", path, next)
 			}
 			return all
 		}
@@ -36,8 +36,7 @@ func names(list any, member string) (found []string) {
 	return found
 }
 
-// TestListsGoOn: every list has pages that go on at a cursor, and shows each thing
-// once.
+// TestListsGoOn: the pages of every list go on at a cursor, and show each entry once.
 func TestListsGoOn(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -80,8 +79,7 @@ func TestListsGoOn(t *testing.T) {
 	}
 }
 
-// TestCursorsOfOtherLists: a cursor goes on in the list that gave it, and no other
-// list takes it for one of its own.
+// TestCursorsOfOtherLists: a cursor is valid in the list that gave it, and in no other list.
 func TestCursorsOfOtherLists(t *testing.T) {
 	w := start(t)
 	for _, name := range []string{"alice", "bob", "carol"} {
@@ -91,7 +89,7 @@ func TestCursorsOfOtherLists(t *testing.T) {
 		w.send("alice", "bob", fmt.Sprint(i))
 	}
 	admin := "X-Admin-Key: " + w.admin
-	lists := map[string]string{ // by the header of who may read it
+	lists := map[string]string{ // path → the header of a caller who may read the list
 		"/v1/messages": w.as("alice"), "/v1/inbox/bob@localhost": w.as("bob"), "/v1/discovery/agents": w.as("alice"),
 		"/v1/admin/agents": admin, "/v1/admin/queue": admin, "/v1/admin/dead-letters": admin,
 	}
@@ -113,8 +111,8 @@ func TestCursorsOfOtherLists(t *testing.T) {
 	}
 }
 
-// TestCursorsHideUnlisted: no cursor of a stranger's pages names an agent that is
-// not listed, wherever it stands among the others.
+// TestCursorsHideUnlisted: no cursor of a stranger's pages names an agent that is not
+// listed, whatever its place among the others.
 func TestCursorsHideUnlisted(t *testing.T) {
 	w := start(t)
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {
@@ -132,14 +130,14 @@ func TestCursorsHideUnlisted(t *testing.T) {
 		}
 		key, err := base64.RawURLEncoding.DecodeString(cursor[1:])
 		if err != nil || strings.Contains(string(key), "bob") || strings.Contains(string(key), "dave") {
-			t.Fatalf("%s: the cursor says %q, %v; want nobody who is not listed", path, key, err)
+			t.Fatalf("%s: the cursor names %q, %v; want no agent that is not listed", path, key, err)
 		}
 		path = "/v1/discovery/agents?limit=1&cursor=" + cursor
 	}
 	t.Error("the list does not end")
 }
 
-// TestAgentsGoOn: lists of agents have pages, and the count of all on each.
+// TestAgentsGoOn: lists of agents have pages, and each page has the count of all agents.
 func TestAgentsGoOn(t *testing.T) {
 	w := start(t)
 	var all []string

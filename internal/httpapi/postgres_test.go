@@ -14,8 +14,8 @@ import (
 // onPostgreSQL is the test below which start runs gateways on PostgreSQL.
 const onPostgreSQL = "TestOnPostgreSQL"
 
-// TestOnPostgreSQL says that the API is the same on PostgreSQL: who may do what,
-// and what becomes of messages, inboxes and agents.
+// TestOnPostgreSQL checks that the API is the same on PostgreSQL: the rights of callers,
+// and the handling of messages, inboxes and agents.
 func TestOnPostgreSQL(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -61,9 +61,8 @@ func database(t *testing.T) []string {
 	})}
 }
 
-// TestKeyEndedElsewhere: when one of two gateways on a database has answered that a
-// key is revoked, or its agent gone, the other lets it do nothing, however soon it
-// is asked.
+// TestKeyEndedElsewhere: two replicas share a database. As soon as one has answered that a
+// key is revoked, or its agent removed, the other refuses every request with that key.
 func TestKeyEndedElsewhere(t *testing.T) {
 	settings := append(database(t), "AMTP_AUTH_REQUIRED=true")
 	one := start(t, settings...)

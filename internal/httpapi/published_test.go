@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestADeadKeyIsNoDeadGateway: whatever a client shows to the probes and to the
-// document of the API, it is told how the gateway is.
+// TestADeadKeyIsNoDeadGateway: the probes and the document of the API answer a client,
+// whatever key it shows.
 func TestADeadKeyIsNoDeadGateway(t *testing.T) {
 	slow.Test(t, "it runs the reference client")
 	w := start(t, "AMTP_AUTH_REQUIRED=true")
@@ -27,9 +27,9 @@ func TestADeadKeyIsNoDeadGateway(t *testing.T) {
 		"AUTHENTICATION_FAILED")
 }
 
-// TestAnAdminKeyThatNobodyNeeds: in the development profile a program of this machine
-// registers, sends and asks for a status without a key. A wrong admin key does no
-// harm there, and does no good anywhere.
+// TestAnAdminKeyThatNobodyNeeds: in the development profile a program on this machine
+// registers, sends and asks for a status without a key. A wrong admin key does not change
+// that, and opens nothing else.
 func TestAnAdminKeyThatNobodyNeeds(t *testing.T) {
 	w := start(t)
 	const any = "X-Admin-Key: admin"
@@ -47,7 +47,7 @@ func TestAnAdminKeyThatNobodyNeeds(t *testing.T) {
 	for _, header := range []string{"Origin: http://localhost", "X-Forwarded-For: 127.0.0.1", "Via: 1.1 x"} {
 		a := w.do("POST", "/v1/admin/agents", `{"address":"x"}`, any, header)
 		if a.status != 403 && a.status != 429 {
-			t.Errorf("register with a wrong admin key and %s: %d %s, want what a wrong key gets", header,
+			t.Errorf("register with a wrong admin key and %s: %d %s, want the answer to a wrong key", header,
 				a.status, a.raw)
 		}
 	}
@@ -64,8 +64,8 @@ func TestAnAdminKeyThatNobodyNeeds(t *testing.T) {
 	}
 }
 
-// TestTheSDKStopsAndStarts: its object keeps the key of the agent that it removed,
-// and shows that when it registers again.
+// TestTheSDKStopsAndStarts: an object of the SDK keeps the key of the agent that it
+// removed, and shows this key when it registers again.
 func TestTheSDKStopsAndStarts(t *testing.T) {
 	w := start(t)
 	first := w.do("POST", "/v1/admin/agents", `{"address":"worker","delivery_mode":"pull"}`)
@@ -98,8 +98,8 @@ func TestNoToleranceWithoutTheProfile(t *testing.T) {
 		"X-Admin-Key: admin"), 403, "ADMIN_ACCESS_DENIED")
 }
 
-// TestAForeignHostIsElsewhere: a page that rebinds its name reads nothing of a gateway
-// for this machine, on no route, whatever key it shows.
+// TestAForeignHostIsElsewhere: a web page that rebinds its name in DNS cannot read from a
+// gateway for this machine, on any route, whatever key it shows.
 func TestAForeignHostIsElsewhere(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -111,12 +111,12 @@ func TestAForeignHostIsElsewhere(t *testing.T) {
 			w.wants(route+" of "+host, w.do(method, path, "", "Host: "+host, w.as("alice")), 421, "MISDIRECTED_REQUEST")
 		}
 	}
-	w = start(t, "AMTP_AUTH_REQUIRED=true") // no development profile: a proxy may stand before it
+	w = start(t, "AMTP_AUTH_REQUIRED=true") // without the development profile, a proxy is allowed
 	w.wants("behind a proxy", w.do("GET", "/health", "", "Host: amtp.example.com"), 200, "")
 }
 
-// TestADoubledSlash: what the reference's clients call so is served, and nothing else:
-// the rule of a proxy for what begins with /v1/admin/ holds.
+// TestADoubledSlash: a doubled slash is served for the operations in Doubling only. So a
+// proxy's rule for paths that begin with /v1/admin/ holds for all other operations.
 func TestADoubledSlash(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
@@ -132,8 +132,8 @@ func TestADoubledSlash(t *testing.T) {
 	}
 }
 
-// TestNoParameterHasControlCharacters: what no store can hold is an error of the caller,
-// in every parameter of every route.
+// TestNoParameterHasControlCharacters: a text that no store can hold is a 400, in every
+// parameter of every route.
 func TestNoParameterHasControlCharacters(t *testing.T) {
 	w := start(t)
 	w.agent("alice")

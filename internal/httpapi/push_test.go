@@ -14,18 +14,18 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// pushed is what an endpoint received.
+// pushed is a request that an endpoint received.
 type pushed struct {
 	header http.Header
 	body   []byte
 }
 
-// endpoint starts a receiver, and returns its URL and what it receives. It
-// answers what answer sends to it, 200 while that is empty.
+// endpoint starts a receiver, and returns its URL and the requests that it receives. It
+// answers with the status from answer, or with 200 while that channel is empty.
 func endpoint(t *testing.T) (url string, got chan pushed, answer chan int) {
 	got, answer = make(chan pushed, 100), make(chan int, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what is missing shows in the signature
+		body, _ := io.ReadAll(r.Body) // the signature shows whether bytes are missing
 		status := 200
 		select {
 		case status = <-answer:
@@ -40,9 +40,9 @@ func endpoint(t *testing.T) (url string, got chan pushed, answer chan int) {
 	return server.URL + "/hook?token=" + secret, got, answer
 }
 
-// TestPush: in the development profile an agent registers with an endpoint, gets
-// what it is sent there, and answers; its secret is renewed; 410 sends it to its
-// inbox, and it comes back. Nothing shows a secret but the answer that made it.
+// TestPush: in the development profile an agent registers with an endpoint, gets its
+// messages there, and answers. Its secret is renewed. After 410 its messages go to its
+// inbox, until it goes back to push. Only the answer that made a secret shows it.
 func TestPush(t *testing.T) {
 	w := watch(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, got, answer := endpoint(t)
@@ -141,9 +141,9 @@ func TestPush(t *testing.T) {
 	w.scanFor("Bearer " + secret)
 }
 
-// TestPushIsWhatAnInboxShows: an endpoint gets the members that an inbox shows of
-// the same message, with the same values. Only its own name, the marks of an
-// inbox and what the reference gateway pushes always stand in one of the two.
+// TestPushIsWhatAnInboxShows: an endpoint gets the members that an inbox shows of the same
+// message, with the same values. Three kinds are in one of the two only: the name of the
+// recipient, the marks of an inbox, and members that the reference gateway always pushes.
 func TestPushIsWhatAnInboxShows(t *testing.T) {
 	w := start(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, got, _ := endpoint(t)
@@ -203,8 +203,7 @@ func (w *watched) scanFor(text string) {
 	}
 }
 
-// TestPushIsChecked: what is wrong with an endpoint is refused, and nothing is
-// kept of it.
+// TestPushIsChecked: an endpoint that is not valid is refused, and nothing is stored.
 func TestPushIsChecked(t *testing.T) {
 	w := start(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8:9000")
 	w.agent("alice")
@@ -266,12 +265,12 @@ func TestPushIsChecked(t *testing.T) {
 	again := w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push","push_target":"http://localhost:9000/"}`,
 		w.as("alice"))
 	if again.body["push_secret"] == nil || again.body["push_secret"] == pushing.body["push_secret"] {
-		t.Errorf("after all was forgotten: %s, want a new secret", again.raw)
+		t.Errorf("push again after the endpoint was removed: %s, want a new secret", again.raw)
 	}
 }
 
-// TestPushFollowsAChange: a message that could not be pushed goes at once where
-// the agent is reached now: another endpoint, or its inbox.
+// TestPushFollowsAChange: a message could not be pushed, and then the agent changes. The
+// message goes at once to the new endpoint, or to the inbox.
 func TestPushFollowsAChange(t *testing.T) {
 	w := start(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, got, answer := endpoint(t)

@@ -2,5 +2,5 @@
 
 package httpapi_test
 
-// slower is how much the race detector slows the gateway down, generously.
+// slower is a generous factor by which the race detector slows the gateway down.
 const slower = 5

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// TestRecordedClients replays what the existing clients send, byte for byte
-// over a bare connection, and checks the members of each answer that they read.
-// The files say how they were recorded and how they are written.
+// TestRecordedClients replays the requests of existing clients, byte for byte over a bare
+// connection. It checks the members that the clients read of each answer. The files say how
+// they were recorded, and which form they have.
 func TestRecordedClients(t *testing.T) {
 	files, err := filepath.Glob("testdata/recorded/*.txt")
 	if err != nil || len(files) < 3 {
@@ -35,10 +35,10 @@ func TestRecordedClients(t *testing.T) {
 	}
 }
 
-// An exchange is one recorded request with what its client reads of the answer.
+// An exchange is one recorded request, with the members of the answer that its client reads.
 type exchange struct {
 	title   string
-	request string // with {{names}} for what differs from run to run
+	request string // with {{names}} for the texts that differ from run to run
 	status  int
 	reads   []string
 }
@@ -56,7 +56,7 @@ func readRecording(t *testing.T, file string) []exchange {
 		title, rest, _ := strings.Cut(part, "\n")
 		request, answer, ok := strings.Cut(rest, "\n-- ")
 		if !ok {
-			continue // what stands before the first exchange
+			continue // the text before the first exchange
 		}
 		e := exchange{title: title, request: request}
 		for i, line := range strings.Split(strings.TrimSpace(answer), "\n") {
@@ -82,7 +82,7 @@ func (e exchange) bytes(known map[string]string) string {
 	return strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n" + body
 }
 
-// replay makes the exchange and remembers what its lines name.
+// replay makes the exchange and remembers the values that its lines name.
 func (e exchange) replay(t *testing.T, host string, known map[string]string) {
 	t.Helper()
 	request := e.bytes(known)
@@ -95,7 +95,7 @@ func (e exchange) replay(t *testing.T, host string, known map[string]string) {
 	}
 	var answer any
 	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Fatalf("%s: the answer is no JSON: %v: %s", e.title, err, body)
+		t.Fatalf("%s: the answer is not JSON: %v: %s", e.title, err, body)
 	}
 	for _, line := range e.reads {
 		if err := read(answer, line, known); err != nil {
@@ -169,8 +169,8 @@ func read(answer any, line string, known map[string]string) error {
 	return nil
 }
 
-// member follows a path of names and numbers, in which / stands between them
-// because an address is a name too.
+// member follows a path of names and numbers, with / between them. A dot cannot separate
+// them, because an address may be a name.
 func member(v any, path string) any {
 	for step := range strings.SplitSeq(path, "/") {
 		switch in := v.(type) {

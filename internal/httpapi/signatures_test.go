@@ -21,8 +21,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// far is another domain, as far as these tests speak for it. It has keys and does
-// not say that it signs. What it signs is written apart from the program's code.
+// far is another domain, for which these tests sign. It has keys and does not say that it
+// signs. Its signing code is separate from the program's.
 type far struct {
 	es *ecdsa.PrivateKey // under the selector es
 	rs *rsa.PrivateKey   // under rs
@@ -41,7 +41,7 @@ func newFar(t *testing.T) *far {
 	return &far{es, rs}
 }
 
-// records is what DNS has of the domain.
+// records returns the domain's records in DNS.
 func (f *far) records(t *testing.T) string {
 	t.Helper()
 	record := func(alg string, key crypto.PublicKey) string {
@@ -62,9 +62,9 @@ func (f *far) records(t *testing.T) string {
 	return string(b)
 }
 
-// signed is a message with the signature of the key that the selector names. Its
-// form for the signature is the one that encoding/json gives a map: sorted, without
-// spaces, as long as it has plain strings and small numbers only. RFC 8785.
+// signed returns a message with the signature of the key that the selector names. It signs
+// the form that encoding/json gives a map: sorted and without spaces. For plain strings and
+// small numbers this is the form of RFC 8785.
 func (f *far) signed(t *testing.T, m map[string]any, keyid string) map[string]any {
 	t.Helper()
 	m = with(m, "signature", nil)
@@ -89,7 +89,7 @@ func (f *far) signed(t *testing.T, m map[string]any, keyid string) map[string]an
 		"value": base64.RawURLEncoding.EncodeToString(value)})
 }
 
-// with is a copy with another value of one member; nil takes it away.
+// with returns a copy with another value for one member; nil removes the member.
 func with(m map[string]any, name string, value any) map[string]any {
 	m = maps.Clone(m)
 	m[name] = value
@@ -99,7 +99,7 @@ func with(m map[string]any, name string, value any) map[string]any {
 	return m
 }
 
-// letter is a message of the domain to the agent, with every kind of member.
+// letter returns a message of the domain to the agent, with every kind of member.
 func letter(to string) map[string]any {
 	return map[string]any{
 		"version": "1.0", "message_id": uuid.Must(uuid.NewV7()).String(), "idempotency_key": uuid.NewString(),
@@ -140,7 +140,7 @@ func jsonOf(t *testing.T, m map[string]any) string {
 	return string(b)
 }
 
-// stored is how many messages the gateway has.
+// stored returns the number of messages that the gateway has.
 func (r *receiver) stored() float64 {
 	r.t.Helper()
 	a := r.do("GET", "/v1/messages?limit=1", "", "X-Admin-Key: "+r.admin)
@@ -148,8 +148,8 @@ func (r *receiver) stored() float64 {
 	return a.body["total"].(float64)
 }
 
-// takes brings a message that must be stored, once, and checks what is shown of
-// its sender: in the inbox, beside the message and in its status.
+// takes brings a message that must be stored once. It checks the verification of the sender
+// that is shown in the inbox, with the message and in its status.
 func (r *receiver) takes(t *testing.T, to, doc string, want map[string]any, headers ...string) string {
 	t.Helper()
 	before := r.stored()
@@ -181,12 +181,12 @@ func (r *receiver) takes(t *testing.T, to, doc string, want map[string]any, head
 	proven := want["method"] != nil
 	if trust := item["trust"]; (trust == "verified" || trust == "local") != proven ||
 		(item["authentication"].(map[string]any)["result"] == "pass") != proven {
-		t.Errorf("%s: trust is %v, authentication %v, beside %v", r.policy, trust, item["authentication"], want)
+		t.Errorf("%s: trust is %v, authentication %v, verification %v", r.policy, trust, item["authentication"], want)
 	}
 	return id
 }
 
-// refuses brings a message that must be refused, and sees that nothing is stored.
+// refuses brings a message that must be refused, and checks that nothing is stored.
 func (r *receiver) refuses(t *testing.T, doc string, status int, code, result string, headers ...string) answer {
 	t.Helper()
 	before := r.stored()
@@ -206,13 +206,13 @@ func (r *receiver) refuses(t *testing.T, doc string, status int, code, result st
 	return a
 }
 
-// proven is what stands beside a message that verifies.
+// proven returns the sender_verification of a message whose signature verifies.
 func proven(keyid, algorithm string) map[string]any {
 	return map[string]any{"result": "verified", "method": "domain_signature", "domain": "far.example", "keyid": keyid,
 		"algorithm": algorithm}
 }
 
-// unproven is what stands beside a message that the policy let in.
+// unproven returns the sender_verification of a message that was accepted without proof.
 func (r *receiver) unproven(result, keyid, algorithm string) map[string]any {
 	v := map[string]any{"result": result, "domain": "far.example", "policy": r.policy}
 	if keyid != "" {
@@ -224,7 +224,7 @@ func (r *receiver) unproven(result, keyid, algorithm string) map[string]any {
 	return v
 }
 
-// flagged is what the operator is told of messages that were taken without proof.
+// flagged returns the operator's counts of messages that were accepted without proof.
 func (r *receiver) flagged() map[string]any {
 	r.t.Helper()
 	a := r.do("GET", "/v1/admin/peers", "", "X-Admin-Key: "+r.admin)
@@ -249,8 +249,8 @@ func TestDomainSignatures(t *testing.T) {
 			r.takes(t, "bob", jsonOf(t, f.signed(t, letter("bob"), "rs")), proven("rs", "RS256"))
 		}
 	})
-	// A domain that has signed is held to it under every policy. What follows is
-	// about the policies, so it is another gateway that has not heard from it.
+	// A domain that has signed once must sign under every policy. The next tests are about
+	// the policies, so they use new gateways, to which the domain has not written.
 	flag, accept = newReceiver(t, f, "flag"), newReceiver(t, f, "accept")
 	t.Run("3_tamper", func(t *testing.T) { tamper(t, f, reject, flag) })
 	t.Run("4_unsigned_policy", func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestDomainSignatures(t *testing.T) {
 			for _, twice := range []string{`"subject":"Prices"`, `"total":29`, `"keyid":"es"`} {
 				doubled := string(bytes.Replace([]byte(doc), []byte(twice), []byte(twice+","+twice), 1))
 				if doubled == doc {
-					t.Fatalf("%s does not stand in %s", twice, doc)
+					t.Fatalf("%s is not in %s", twice, doc)
 				}
 				r.refuses(t, doubled, 400, "INVALID_MESSAGE_FORMAT", "")
 			}
@@ -315,7 +315,8 @@ func TestDomainSignatures(t *testing.T) {
 			r.refuses(t, jsonOf(t, with(f.signed(t, answers, "es"), "payload", map[string]any{"approve": true})), 403,
 				"SIGNATURE_INVALID", "invalid")
 			r.refuses(t, jsonOf(t, answers), 403, "SIGNATURE_REQUIRED", "unsigned")
-			// Nothing moved and nothing is remembered of it: the true answer is new.
+			// The refused answers changed nothing and are not remembered, so the real answer is
+			// a new message.
 			r.takes(t, "bob", jsonOf(t, f.signed(t, answers, "es")), proven("es", "ES256"))
 		}
 	})
@@ -360,7 +361,7 @@ func tamper(t *testing.T, f *far, reject, flag *receiver) {
 	}
 	for name := range letter("bob") {
 		if _, ok := other[name]; !ok {
-			t.Errorf("nobody tampers with %s", name)
+			t.Errorf("the test does not change the member %s", name)
 		}
 	}
 	try := func(name string, value any) {
@@ -395,7 +396,7 @@ func refusedWithout(name string) int {
 	return http.StatusForbidden
 }
 
-// joins brings another delivery of a message that is there already: it is in the
+// joins brings another delivery of a message that is stored already. The message is in the
 // inbox once, and the gateway has no further message.
 func (r *receiver) joins(t *testing.T, to, doc, id string) {
 	t.Helper()

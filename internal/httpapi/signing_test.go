@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestMakeSigningKey makes keys, brings one along, and is refused what cannot be. No
-// private key is in an answer or in the log.
+// TestMakeSigningKey makes keys, brings one, and makes requests that are refused. No private
+// key is in an answer or in the log.
 func TestMakeSigningKey(t *testing.T) {
 	w := start(t, "AMTP_DOMAIN=shop.example")
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -77,8 +77,8 @@ func TestMakeSigningKey(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsNone: a proxy may pass a request without a body on as one of unknown
-// length. It is the same request.
+// TestBodyThatIsNone: a proxy may give a request without a body a body of unknown length.
+// The gateway treats both alike.
 func TestBodyThatIsNone(t *testing.T) {
 	w := start(t, "AMTP_DOMAIN=shop.example")
 	for body, want := range map[string]int{"": 201, `{"selector":"k7"}`: 201, " ": 415} {

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestAbsoluteTargets: a target may be a whole URL (RFC 9112 §3.2.2) if its host
-// is this gateway; its Host header then says nothing.
+// TestAbsoluteTargets: a target may be a whole URL (RFC 9112 §3.2.2) if its host is this
+// gateway. The Host header is then ignored.
 func TestAbsoluteTargets(t *testing.T) {
 	w := start(t, "AMTP_DOMAIN=shop.example")
 	w.agent("alice")
@@ -59,8 +59,8 @@ func TestAbsoluteTargets(t *testing.T) {
 	}
 }
 
-// TestAbsoluteTargetsOverTLS: over TLS the gateway is also what the client asked
-// the certificate of.
+// TestAbsoluteTargetsOverTLS: over TLS the host may also be the name for which the client
+// asked in the handshake.
 func TestAbsoluteTargetsOverTLS(t *testing.T) {
 	other := httptest.NewTLSServer(nil)
 	defer other.Close()
@@ -98,8 +98,8 @@ func TestAbsoluteTargetsOverTLS(t *testing.T) {
 	}
 }
 
-// TestAbsoluteTargetsInDevelopment: the host of the target decides whether the
-// development profile is on, and never the Host header beside it.
+// TestAbsoluteTargetsInDevelopment: the host of the target decides whether the development
+// profile is on. The Host header never does.
 func TestAbsoluteTargetsInDevelopment(t *testing.T) {
 	w := start(t)
 	w.agent("alice")

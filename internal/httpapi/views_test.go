@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// TestViewsAreStrictJSON: what the gateway writes about a message passes the
-// decoder that it puts before its own, with and without the content.
+// TestViewsAreStrictJSON: the gateway's views of a message pass its own strict decoder, with
+// and without the content.
 func TestViewsAreStrictJSON(t *testing.T) {
 	sender, err := amtp.ParseAddress("alice@localhost")
 	if err != nil {
@@ -43,15 +43,15 @@ func TestViewsAreStrictJSON(t *testing.T) {
 	}
 }
 
-// TestOnlyTheGatewaySpeaks: a message that was taken before its senders were
-// refused the name cannot say by it how they are known.
+// TestOnlyTheGatewaySpeaks: a message may be older than the rule that senders must not write
+// sender_verification. Its own value is not shown.
 func TestOnlyTheGatewaySpeaks(t *testing.T) {
 	sender, err := amtp.ParseAddress("ann@far.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := []byte(`{"sender":"ann@far.example","recipients":["bob@localhost"],"sender_verification":{"result":"verified"},"Sender_verification":1,"payload":1}`)
-	// of the second nobody knows the word
+	// the second result has no word in sender_verification
 	for result, want := range map[string]int{amtp.AuthNone: 1, amtp.AuthPermError: 0} {
 		e := gateway.Envelope{ID: amtp.NewMessageID(), Sender: sender, Class: gateway.ClassAnonymous,
 			Found: gateway.Finding{Authentication: amtp.Authentication{Result: result}}}
@@ -67,7 +67,7 @@ func TestOnlyTheGatewaySpeaks(t *testing.T) {
 		for _, view := range [][]byte{one, page} {
 			text := strings.ToLower(string(view))
 			if strings.Contains(text, "verified\"}") || strings.Count(text, `"sender_verification":`) != want {
-				t.Errorf("%s: want sender_verification %d times, as the gateway found: %s", result, want, view)
+				t.Errorf("%s: want sender_verification %d times, from the gateway only: %s", result, want, view)
 			}
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 )
 
-// refusals are the words of the matrix with which those are refused whom the table of
-// routes does not name, by what it says and by caller.
+// refusals are the words of the matrix for callers who are not in a route's group of
+// callers, by group and by caller.
 var refusals = map[string]map[string]string{
 	"reader": {"nobody": "nokey", "dev": "nokey"},
 	"self":   {"nobody": "nokey", "dev": "nokey", "admin": "denied"},
@@ -17,8 +17,8 @@ var refusals = map[string]map[string]string{
 		"bob": "notadmin"},
 }
 
-// TestWhoIsAsTheMatrix: the column of the table of routes says what the matrix of
-// TestMatrix shows.
+// TestWhoIsAsTheMatrix: the callers in the table of routes agree with the matrix of
+// TestMatrix.
 func TestWhoIsAsTheMatrix(t *testing.T) {
 	for route, who := range httpapi.Callers() {
 		for _, x := range matrix[route] {
@@ -29,7 +29,7 @@ func TestWhoIsAsTheMatrix(t *testing.T) {
 				}
 			}
 			if who == "everyone" && strings.Count(x.want, want[0]) != len(callers) {
-				t.Errorf("%s is for everyone, and the matrix tells callers apart: %s", route, x.want)
+				t.Errorf("%s is for everyone, and the matrix has different outcomes: %s", route, x.want)
 			}
 		}
 	}

@@ -16,11 +16,11 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 )
 
-// patience is how long one event is waited for, also on a busy machine. It is
-// over only in a test that fails.
+// patience is the longest wait for one event, also on a busy machine. Only a test that fails
+// waits so long.
 const patience = 5 * time.Minute
 
-// world is a real gateway on a port of its own, and the people who use it.
+// world is a real gateway on a port of its own, with the agents that use it.
 type world struct {
 	t     *testing.T
 	dir   string
@@ -28,7 +28,7 @@ type world struct {
 	admin string            // the admin key
 	keys  map[string]string // by agent name
 	log   *locked
-	http  http.RoundTripper // how the gateway is called; nil is the usual way
+	http  http.RoundTripper // calls the gateway; nil means the default
 }
 
 // start runs a gateway with the settings NAME=value for the length of a test, on
@@ -77,7 +77,7 @@ func start(t *testing.T, settings ...string) *world {
 	return w
 }
 
-// answer is what the gateway said.
+// answer is an answer of the gateway.
 type answer struct {
 	status int
 	header http.Header
@@ -85,7 +85,7 @@ type answer struct {
 	raw    string
 }
 
-// code returns error.code, "" for an answer that is no error.
+// code returns error.code, "" for an answer that is not an error.
 func (a answer) code() string {
 	e, _ := a.body["error"].(map[string]any)
 	code, _ := e["code"].(string)
