@@ -1,10 +1,9 @@
-// Package access decides who is calling. It turns the credentials of a request
-// into a gateway.Principal, and nothing but the principal decides afterwards
-// what the caller may do.
+// Package access authenticates callers. It turns the credentials of a request into a
+// gateway.Principal. Afterwards only the principal decides what the caller may do.
 //
-// It fails closed: a credential that was shown and is not right is an error,
-// never the same as none, but where nobody needs it (see Tolerance); an
-// administrator's route without a configured key is shut.
+// It fails closed. A wrong credential is an error and never counts as none, except
+// where the operation needs no credential (see Tolerance). An administrator's route
+// without a configured key refuses every request.
 package access
 
 import (
@@ -31,27 +30,27 @@ type Owners interface {
 type Authenticator struct {
 	Owners      Owners
 	Admin       []string // the administrator's keys
-	Development bool     // the development profile is on: see Development
+	Development bool     // the development profile is on: see gateway.Principal.Development
 	Failures    *Failures
-	Proxies     Proxies // whose word counts for where a request comes from
+	Proxies     Proxies // the proxies that are believed about a client's address
 }
 
-// Tolerance says which keys that are not right count as none for an operation, to a
-// program of this machine in the development profile, where it needs no key.
+// Tolerance says which wrong keys count as none for an operation. It applies to a
+// program on this machine in the development profile, where the operation needs no key.
 type Tolerance int
 
-// The tolerances. The published clients show what they have: the command line an
-// admin key that nobody checked, the Python SDK the key of an agent that it has
+// The tolerances. The published clients send the keys that they have: the command line
+// an admin key that was never checked, the Python SDK the key of an agent that it has
 // removed.
 const (
-	Strict   Tolerance = iota // none
+	Strict   Tolerance = iota // no wrong key
 	AnyAdmin                  // an admin key
 	AnyKey                    // an admin key and an agent's
 )
 
-// Caller returns who makes the request. The error is an *amtp.Error: 401 for a
-// key that is not right, 400 for credentials that contradict one another, 429
-// for an address that keeps guessing.
+// Caller returns the principal of the request. The error is an *amtp.Error: 401 for a
+// wrong key, 400 for credentials that contradict one another, 429 for an address that
+// keeps guessing.
 func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, error) {
 	admin, adminShown, err := header(r, "X-Admin-Key")
 	if err != nil {
@@ -80,7 +79,7 @@ func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Toleran
 			p.Agent, p.KeyID = agent, id
 		case d.isAdmin(key, guessing):
 			p.Admin = true
-		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
+		case !errors.Is(fault, gateway.ErrNotFound): // the owner of the key is unknown now
 			return gateway.Principal{}, fault
 		default:
 			wrong := d.Wrong(r, now, gateway.Refusal(gateway.ErrRevoked))
@@ -93,8 +92,8 @@ func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Toleran
 	return p, nil
 }
 
-// Wrong counts a failed attempt to show something secret and replaces err when the
-// address has had too many of them.
+// Wrong counts a wrong secret from the request's address. It replaces err when the
+// address has sent too many of them.
 func (d *Authenticator) Wrong(r *http.Request, now time.Time, err error) error {
 	wait := d.Failures.Count(d.Proxies.Client(r), now)
 	if wait == 0 {
@@ -106,13 +105,14 @@ func (d *Authenticator) Wrong(r *http.Request, now time.Time, err error) error {
 	return limited
 }
 
-// minUnguessable is the length of an administrator's key, in characters, that
-// nobody finds by guessing, however long. The gateway's own has more.
+// minUnguessable is the length in characters from which an administrator's key cannot
+// be found by guessing, however long that lasts. The keys that the gateway makes are
+// longer.
 const minUnguessable = 32
 
-// isAdmin compares with every configured key in a time that depends on their
-// number only. To an address that keeps guessing, a key that could be guessed is
-// none until it has waited: otherwise the one right guess would be let through.
+// isAdmin compares with every configured key in a time that depends only on their
+// number. For an address that keeps guessing, a key short enough to be guessed does not
+// count until the address has waited. Otherwise the one right guess would succeed.
 func (d *Authenticator) isAdmin(key string, guessing bool) bool {
 	sum := sha256.Sum256([]byte(key))
 	found, unguessable := 0, 0
@@ -144,7 +144,7 @@ func credential(r *http.Request) (key string, shown bool, err error) {
 		return "", false, amtp.Errorf(amtp.CodeAuthenticationFailed, "Authorization must be written: Bearer KEY")
 	}
 	if token == "" {
-		return api, apiShown, nil // a client that has no key to show here
+		return api, apiShown, nil // a client without a key in this header
 	}
 	if apiShown && api != token {
 		return "", false, amtp.Errorf(amtp.CodeInvalidRequest,
@@ -153,7 +153,7 @@ func credential(r *http.Request) (key string, shown bool, err error) {
 	return token, true, nil
 }
 
-// header returns a header that may stand once. Empty counts as absent.
+// header returns a header that may occur once. An empty value counts as absent.
 func header(r *http.Request, name string) (string, bool, error) {
 	values := r.Header[name]
 	if len(values) > 1 {
@@ -166,32 +166,32 @@ func header(r *http.Request, name string) (string, bool, error) {
 	return values[0], true, nil
 }
 
-// ofBrowser are headers that browsers write and programs do not.
+// ofBrowser has headers that browsers write and other programs do not.
 var ofBrowser = map[string]bool{"Origin": true, "Cookie": true, "Referer": true, "Sec-Fetch-User": true,
 	"Upgrade-Insecure-Requests": true}
 
-// ofProxy matches the names of the headers by which proxies, load balancers and
-// tunnels say for whom they ask: those of many products, and whatever else is named
-// after the address of a client, in the form of http.Header.
+// ofProxy matches the names of headers in which proxies, load balancers and tunnels
+// name the client for which they ask. It has those of many products, and every other
+// header that is named after a client's address, in the form of http.Header.
 var ofProxy = regexp.MustCompile(`^(Forwarded|Via|Cdn-Loop|Max-Forwards|Proxy-.*|` +
 	`(X-)?(Original|Originating|Envoy|Amzn?|Azure|Arr|Appgw|Varnish|Nginx|Haproxy|Traefik|Caddy|Akamai|Fastly|Cloud-Trace-Context|Goog|Gfe|` +
 	`Vercel|Netlify|Render|Heroku|Fly|Cf|Cloudfront|Tailscale|Ngrok|Authentik|Authelia|Auth-Request|Remote|Proxy(user)?|Proxied|Scheme|Https?|Tls|Ssl|Host|Port|` +
 	`Url-Scheme|Client-Cert|Sucuri|Incap|Wap|Coming|Rewrite|Script-Name)(-.*)?|` +
 	`.*(Forward(ed)?|Client-?Ip|Clientip|Connecting-Ip|Real-Ip|Remote-(Ip|Addr|User)|Source-Ip|Cluster-Ip|User-Ip)(-.*)?)$`)
 
-// ofClients are the headers that clients write. They say nothing of a proxy, and a
-// request has hardly any other, so that the expression above need not look at it.
+// ofClients has the headers that clients write. They do not indicate a proxy. A request
+// has hardly any other header, so that the expression above is rarely evaluated.
 var ofClients = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Authorization": true,
 	"Cache-Control": true, "Connection": true,
 	"Content-Length": true, "Content-Type": true, "Idempotency-Key": true, "Prefer": true, "Sec-Fetch-Mode": true,
 	"Sec-Fetch-Site": true, "User-Agent": true,
 	"X-Admin-Key": true, "X-Amtp-Version": true, "X-Api-Key": true, "X-Request-Id": true}
 
-// fromHere reports whether a request without credentials comes from a program
-// on this machine and from nothing else: not through a proxy, not from a page
-// in a browser, not by a name that somebody made point here. DESIGN §4. The
-// reference client sends Sec-Fetch-Mode, so that header says nothing. A proxy that
-// is told nothing else speaks HTTP/1.0 to what is behind it.
+// fromHere reports whether a request without credentials comes directly from a program
+// on this machine. It must not come through a proxy, from a page in a browser, or by a
+// name that an attacker pointed here. DESIGN §4. The reference client sends
+// Sec-Fetch-Mode, so that header says nothing. A proxy that adds no header speaks
+// HTTP/1.0 to the server behind it.
 func fromHere(r *http.Request) bool {
 	if !r.ProtoAtLeast(1, 1) {
 		return false
@@ -210,8 +210,8 @@ func fromHere(r *http.Request) bool {
 	return ip != nil && ip.IsLoopback() && IsThisMachine(r.Host)
 }
 
-// IsThisMachine reports whether a host, with a port or without, names this
-// machine by a name that no DNS answer can be made to stand for.
+// IsThisMachine reports whether a host, with a port or without, names this machine by a
+// name that no DNS answer can redirect.
 func IsThisMachine(host string) bool {
 	if name, port, err := net.SplitHostPort(host); err == nil && port != "" {
 		host = name

@@ -19,8 +19,9 @@ func (ownerless) KeyOwner(context.Context, [32]byte, time.Time) (*gateway.Agent,
 	return nil, "", gateway.ErrNotFound
 }
 
-// TestShortAdminKeysWait: while somebody at an address guesses, a key that could be
-// guessed is none, the right one too. One that nobody guesses is never held up.
+// TestShortAdminKeysWait: while an address keeps guessing, an admin key that could be
+// guessed does not count there, even the right one. A key too long to guess is never
+// delayed.
 func TestShortAdminKeysWait(t *testing.T) {
 	const short, long = "qz7qz7qz7qz7qz7qz7", "amtp_admin_0123456789012345678901234567890123456789"
 	d := &access.Authenticator{Owners: ownerless{}, Admin: []string{short, long}, Failures: access.NewFailures()}
@@ -51,7 +52,7 @@ func TestShortAdminKeysWait(t *testing.T) {
 			t.Errorf("%s, the long key beyond the bound: %v", header, refused)
 		}
 		if admin, refused := shows(header, write(short), "192.0.2.2"); !admin {
-			t.Errorf("%s, the short key from elsewhere: %v", header, refused)
+			t.Errorf("%s, the short key from another address: %v", header, refused)
 		}
 	}
 	now = now.Add(time.Minute)

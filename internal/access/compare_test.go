@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestAdminKeysAreComparedInConstantTime looks at the code: the configured keys
-// are touched in one function, which compares all of them, each with
-// subtle.ConstantTimeCompare, and leaves its loop by no other way. Agents' keys
-// are never compared: their hash is looked up.
+// TestAdminKeysAreComparedInConstantTime reads the code. Only one function uses the
+// configured keys. It compares all of them, each with subtle.ConstantTimeCompare, and
+// does not leave its loop early. Agents' keys are never compared: their hash is looked
+// up.
 func TestAdminKeysAreComparedInConstantTime(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "access.go", nil, 0)
 	if err != nil {
@@ -25,7 +25,7 @@ func TestAdminKeysAreComparedInConstantTime(t *testing.T) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && selects(s, "d", "Admin") {
 				if touched++; f.Name.Name != "isAdmin" {
-					t.Errorf("func %s touches the admin keys, only isAdmin may", f.Name.Name)
+					t.Errorf("func %s uses the admin keys, want only isAdmin", f.Name.Name)
 				}
 			}
 			if loop, ok := n.(*ast.RangeStmt); ok && f.Name.Name == "isAdmin" {
@@ -35,7 +35,7 @@ func TestAdminKeysAreComparedInConstantTime(t *testing.T) {
 		})
 	}
 	if touched != 1 || compares != 1 {
-		t.Errorf("isAdmin touches the keys %d times and compares %d times in its loop, want 1 and 1", touched, compares)
+		t.Errorf("isAdmin uses the keys %d times and compares %d times in its loop, want 1 and 1", touched, compares)
 	}
 }
 

@@ -8,15 +8,15 @@ import (
 	"github.com/amtp-go/amtp/internal/cache"
 )
 
-// Bounds on guessing. An agent's key has 256 bits, so this only keeps guessers from
-// costing anything; whoever shows the right one is never held up. An admin key that
-// somebody chose and that is short is not looked at meanwhile.
+// Bounds on guessing. An agent's key has 256 bits, so they only keep guesses cheap for
+// the gateway; the right key is never delayed. A short admin key that a person chose is
+// not compared while its address has to wait.
 const (
 	failuresPerMinute = 10
-	addressesWatched  = 4096 // beyond that, addresses that failed once are forgotten first
+	addressesWatched  = 4096 // beyond that, addresses that failed once are removed first
 )
 
-// Failures counts wrong keys by the address that showed them.
+// Failures counts wrong keys by the address that sent them.
 type Failures struct {
 	mu      sync.Mutex
 	windows *cache.Cache[netip.Prefix, window]
@@ -30,13 +30,13 @@ type window struct {
 // over reports whether the window's minute is over, or the clock was set back behind it.
 func (w window) over(now time.Time) bool { return now.Sub(w.start).Abs() >= time.Minute }
 
-// NewFailures returns a count that is empty.
+// NewFailures returns an empty Failures.
 func NewFailures() *Failures {
 	return &Failures{windows: cache.New[netip.Prefix, window](addressesWatched)}
 }
 
-// Count notes one wrong key from the address and returns how long it has to
-// wait, 0 while it has not used up its minute.
+// Count counts one wrong key from the address. It returns how long the address has to
+// wait, 0 while it is within the limit of its minute.
 func (f *Failures) Count(ip string, now time.Time) time.Duration {
 	prefix := NetworkOf(ip)
 	f.mu.Lock()
@@ -53,7 +53,7 @@ func (f *Failures) Count(ip string, now time.Time) time.Duration {
 	return w.start.Add(time.Minute).Sub(now)
 }
 
-// Over reports whether the address has used up its minute.
+// Over reports whether the address has used up the limit of its minute.
 func (f *Failures) Over(ip string, now time.Time) bool {
 	prefix := NetworkOf(ip)
 	f.mu.Lock()

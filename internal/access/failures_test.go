@@ -27,7 +27,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestFailuresOfAClockThatWentBack: nobody waits until a time that was wrong.
+// TestFailuresOfAClockThatWentBack: no address waits until a time from before the clock
+// went back.
 func TestFailuresOfAClockThatWentBack(t *testing.T) {
 	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
@@ -39,8 +40,8 @@ func TestFailuresOfAClockThatWentBack(t *testing.T) {
 	}
 }
 
-// TestFailuresOfANetwork: who has a /64 is one address, and IPv4 written as
-// IPv6 is IPv4.
+// TestFailuresOfANetwork: an IPv6 /64 counts as one address, and IPv4 written as IPv6
+// is IPv4.
 func TestFailuresOfANetwork(t *testing.T) {
 	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
@@ -54,8 +55,8 @@ func TestFailuresOfANetwork(t *testing.T) {
 	}
 }
 
-// TestFailuresAreBounded: a million addresses do not fill the memory, and one
-// that keeps on is still held up.
+// TestFailuresAreBounded: a million addresses do not fill the memory, and an address
+// that keeps guessing is still delayed.
 func TestFailuresAreBounded(t *testing.T) {
 	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
@@ -66,6 +67,6 @@ func TestFailuresAreBounded(t *testing.T) {
 		f.Count("192.0.2.1", now)
 	}
 	if f.Count("192.0.2.1", now) == 0 {
-		t.Error("an address that keeps on is not held up")
+		t.Error("an address that keeps guessing is not delayed")
 	}
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Bounds of what is said about messages that were flagged: strangers cause them,
-// and must not fill the log.
+// Bounds of the warnings about flagged messages: strangers cause them, and must not
+// fill the log.
 const (
 	flagPause   = time.Hour // between two warnings about one domain
-	flagDomains = 4096      // that are remembered for it
+	flagDomains = 4096      // domains whose last warning is remembered
 	flagLines   = 60        // warnings in an hour about all domains together
 )
 
-// flags counts the messages that were taken although nothing shows who sent them,
-// and warns of them. It is all in memory: a restart begins anew.
+// flags counts the messages that were accepted without proof of their sender, and warns
+// of them. All counts are in memory: a restart begins anew.
 type flags struct {
 	log *slog.Logger
 
@@ -30,7 +30,7 @@ type flags struct {
 
 	mu     sync.Mutex
 	warned *cache.Cache[amtp.Domain, time.Time]
-	hour   time.Time // in which lines are counted, its beginning
+	hour   time.Time // the beginning of the hour in which lines are counted
 	lines  int
 }
 
@@ -50,14 +50,13 @@ func (f *flags) raise(ctx context.Context, caller *gateway.Principal, now time.T
 		f.invalid.Add(1)
 	}
 	if f.mayWarn(caller.Domain, now) {
-		f.log.WarnContext(ctx, "a message was taken although nothing shows who sent it", "domain",
+		f.log.WarnContext(ctx, "a message was accepted without proof of its sender", "domain",
 			string(caller.Domain),
 			"result", string(result), "reason", caller.Found.Reason, "policy", string(caller.Found.Policy))
 	}
 }
 
-// mayWarn reports whether there is to be a line about the domain now, and counts
-// it.
+// mayWarn reports whether a warning about the domain is due now, and counts it.
 func (f *flags) mayWarn(d amtp.Domain, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,8 +74,8 @@ func (f *flags) mayWarn(d amtp.Domain, now time.Time) bool {
 	return true
 }
 
-// Flagged counts the messages that were taken since the start of this process
-// although nothing shows who sent them, because the policy is to flag them.
+// Flagged returns how many messages this process has accepted without proof of their
+// sender, because the policy is to flag them.
 func (p *DomainVerifier) Flagged() admin.FlaggedCounts {
 	f := &p.flags
 	return admin.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(),

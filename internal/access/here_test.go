@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// TestOfClients: what is passed over says nothing of a browser or a proxy, and stands
-// as http.Header has it.
+// TestOfClients: the headers in ofClients do not indicate a browser or a proxy, and are
+// written as http.Header writes them.
 func TestOfClients(t *testing.T) {
 	for name := range ofClients {
 		if ofBrowser[name] || ofProxy.MatchString(name) || http.CanonicalHeaderKey(name) != name {
-			t.Errorf("%s is passed over, and is a browser's or a proxy's, or written otherwise", name)
+			t.Errorf("%s is in ofClients, but is a browser's or a proxy's, or not canonical", name)
 		}
 	}
 }

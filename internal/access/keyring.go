@@ -17,38 +17,39 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Keyring keeps the keys with which this domain signs what it sends: one in use,
-// perhaps one that waits until all others can know it, and those that were in
-// use while what they signed may still be on its way. Private keys are stored
-// sealed; the one in use is kept in memory. AMTP §9.
+// Keyring keeps the keys with which this domain signs its messages. One is in use. One
+// or more may wait until all other gateways can know them. Retired ones are kept while
+// messages that they signed may still be on their way. Private keys are stored sealed;
+// the one in use is kept in memory. AMTP §9.
 type Keyring struct {
 	Store   gateway.Documents
 	Seal    gateway.Seal
 	Domain  amtp.Domain
-	Records Records // as others see them
+	Records Records // the published records, as other gateways see them
 	Now     func() time.Time
-	Brought *Brought // the key that the configuration names, nil for none
+	Brought *Brought // the key from the configuration, nil for none
 
 	current  atomic.Pointer[amtp.Signer]
-	changing sync.Mutex // from storing which key signs until current is it
+	changing sync.Mutex // held from storing the choice of key until current has it
 }
 
-// Signing is the kind of the secrets of a Keyring.
+// Signing is the kind of the documents of a Keyring.
 const Signing = "signing"
 
-// How long a new key is published before it signs. A gateway that asked too early
-// remembers for half a minute that it was not there, but the name servers between
-// us and it remember for as long as the zone's SOA record says (RFC 2308 §5), and
-// the last of the domain's own may get the record as late. And how long a retired one stays published: a signature
-// is good for as long as a message may be on its way.
+// publishTime is how long a new key is published before it signs. A gateway that asked
+// too early remembers for half a minute that the key was not there. The name servers
+// between us and it remember that for as long as the zone's SOA record says (RFC 2308
+// §5), and the last of the domain's own may get the record as late. retireTime is how
+// long a retired key stays published: a signature is valid for as long as a message may
+// be on its way.
 const (
 	publishTime = time.Hour
 	retireTime  = amtp.MaxSignatureAge
 )
 
-// Load reads the keys and makes the first one, which signs at once: before it is
-// published nobody expects a signature. Where the configuration brings a key, that
-// one signs.
+// Load reads the keys and makes the first one, which signs at once: no gateway expects
+// a signature before the key is published. A key from the configuration signs in its
+// place.
 func (k *Keyring) Load(ctx context.Context) error {
 	err := k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		if k.Brought != nil {
@@ -70,28 +71,28 @@ func (k *Keyring) Load(ctx context.Context) error {
 	return k.use(ctx)
 }
 
-// Refresh reads which key is in use: another gateway on the store may have changed
-// it.
+// Refresh reads which key is in use, since another gateway on the store may have
+// changed it.
 func (k *Keyring) Refresh(ctx context.Context) error {
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	return k.use(ctx)
 }
 
-// Made reports whether keys were made here before.
+// Made reports whether the store has keys already.
 func (k *Keyring) Made(ctx context.Context) (bool, error) {
 	list, err := k.Store.Documents(ctx, Signing)
 	return len(list) > 0, err
 }
 
-// ErrNothingLost refuses a reset of keys that open.
+// ErrNothingLost refuses a reset of keys that can be opened.
 var ErrNothingLost = errors.New("the signing key in use opens with the seal key that is there, so nothing is lost; for a new one: amtp keys rotate")
 
-// Reset gives up the keys that do not open with the seal, and makes one that
-// signs in place of the one in use. The records of those that signed are needed
-// as after any other change, for what is on its way. Nobody knows the new key
-// yet: until its record is in DNS others refuse what it signs, and that is sent
-// again.
+// Reset retires the keys that do not open with the seal, and makes a key that signs in
+// place of the one in use. The records of the keys that signed must stay published, as
+// after any other change, for messages on their way. Other gateways do not know the new
+// key yet. Until its record is in DNS they refuse messages that it signed, and those
+// are sent again.
 func (k *Keyring) Reset(ctx context.Context) (fresh admin.SigningKey, err error) {
 	err = k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		list = slices.Clone(list)
@@ -132,7 +133,7 @@ func (k *Keyring) Reset(ctx context.Context) (fresh admin.SigningKey, err error)
 	return fresh, err
 }
 
-// named reads the key with the selector, which is there.
+// named reads the key with the selector, which exists.
 func (k *Keyring) named(list []gateway.Document, selector string) (admin.SigningKey, error) {
 	i := slices.IndexFunc(list, func(s gateway.Document) bool { return s.Name == selector })
 	if i < 0 {
@@ -153,8 +154,8 @@ func (k *Keyring) Keys(ctx context.Context) ([]admin.SigningKey, error) {
 	return ReadKeys(list, k.Domain)
 }
 
-// ReadKeys reads the domain's keys from the secrets of the kind Signing. It
-// opens none.
+// ReadKeys reads the domain's keys from the documents of the kind Signing. It does not
+// open them.
 func ReadKeys(list []gateway.Document, d amtp.Domain) (keys []admin.SigningKey, err error) {
 	k := Keyring{Domain: d}
 	keys = make([]admin.SigningKey, len(list))
@@ -166,10 +167,10 @@ func ReadKeys(list []gateway.Document, d amtp.Domain) (keys []admin.SigningKey, 
 	return keys, nil
 }
 
-// Use has the waiting key sign from now on and retires the one in use. It is
-// refused while others may not know the key: until its record has been in DNS
-// for an hour, unless at once is set. It is refused as well where the configuration
-// names the key, which the next start would go back to.
+// Use makes the waiting key sign from now on and retires the one in use. It refuses
+// while other gateways may not know the key: until its record has been in DNS for an
+// hour, unless atOnce is set. It also refuses where the configuration names the key,
+// since the next start would return to that one.
 func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, error) {
 	if k.Brought != nil && k.Brought.Selector != selector {
 		return admin.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
@@ -199,14 +200,14 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.
 	if err != nil {
 		return admin.SigningKey{}, err
 	}
-	if err := k.use(context.WithoutCancel(ctx)); err != nil { // it is stored that it signs
+	if err := k.use(context.WithoutCancel(ctx)); err != nil { // the store has the change already
 		return admin.SigningKey{}, err
 	}
 	return used, nil
 }
 
-// Retire ends a key that waits, so that it is never used. The one in use ends
-// when another takes its place.
+// Retire ends a waiting key, so that it is never used. The key in use ends only when
+// another takes its place.
 func (k *Keyring) Retire(ctx context.Context, selector string) (admin.SigningKey, error) {
 	var ended admin.SigningKey
 	err := k.change(ctx, selector, func(key *admin.SigningKey) error {
@@ -240,7 +241,7 @@ func noKey(selector string) error {
 	return amtp.Errorf(amtp.CodeKeyNotFound, "There is no signing key %.80q. Those that are: amtp keys list", selector)
 }
 
-// published checks that others have had time to learn of a key.
+// published checks that other gateways have had time to learn of a key.
 func (k *Keyring) published(ctx context.Context, selector string) error {
 	record, err := k.Records.Key(ctx, "", k.Domain, selector)
 	var refused error
@@ -271,8 +272,8 @@ func (k *Keyring) published(ctx context.Context, selector string) error {
 	return refused
 }
 
-// change has fn look at every key and stores what it changes. Nothing changes when
-// there is no key of that name.
+// change calls fn for every key and stores its changes. Nothing changes when no key has
+// that name.
 func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.SigningKey) error) error {
 	return k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		if !slices.ContainsFunc(list, func(s gateway.Document) bool { return s.Name == selector }) {
@@ -295,8 +296,8 @@ func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.Si
 	})
 }
 
-// read reads a key. What its record says follows from the key, and not from how
-// such records were written when it was stored.
+// read reads a key. It derives the record from the key, since the stored record may
+// have the form of an earlier version.
 func (k *Keyring) read(s *gateway.Document) (key admin.SigningKey, err error) {
 	if err := json.Unmarshal(s.Facts, &key); err != nil {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
@@ -306,11 +307,11 @@ func (k *Keyring) read(s *gateway.Document) (key admin.SigningKey, err error) {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
 	}
 	key.Algorithm, key.Record = record.Algorithm, record.String()
-	key.Name, err = amtp.KeyRecordName(key.Selector, k.Domain) // the domain may be another since
+	key.Name, err = amtp.KeyRecordName(key.Selector, k.Domain) // the domain may have changed since
 	return key, err
 }
 
-// use opens the active key and signs with it from now on.
+// use opens the active key, which signs from now on.
 func (k *Keyring) use(ctx context.Context) error {
 	list, err := k.Store.Documents(ctx, Signing)
 	if err != nil {

@@ -19,22 +19,22 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Brought is a key from elsewhere that signs, whatever the store says.
+// Brought is a key from the configuration that signs, whatever the store says.
 type Brought struct {
 	Selector string
 	Key      crypto.Signer
 }
 
-// maxWaiting is how many keys may wait at a time. One is what an operator needs;
-// each is read whenever the keys are.
+// maxWaiting is how many keys may wait at a time. An operator needs one. Each is read
+// whenever the keys are read.
 const maxWaiting = 8
 
-// rsaSizes are the RSA keys that are made, in bits. Larger ones can be brought:
-// making one takes minutes.
+// rsaSizes are the sizes of RSA keys that the gateway makes, in bits. Larger keys can
+// be imported, since making one takes minutes.
 var rsaSizes = []int{2048, 3072, 4096}
 
-// Rotate makes the next key, of the kind that signs now, and returns it; the one
-// in use goes on. When a key waits already it is that one.
+// Rotate makes the next key, of the kind that signs now, and returns it. The key in use
+// continues to sign. When a key waits already, Rotate returns that one.
 func (k *Keyring) Rotate(ctx context.Context) (next admin.SigningKey, err error) {
 	keys, err := k.Keys(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (k *Keyring) Rotate(ctx context.Context) (next admin.SigningKey, err error)
 		return next, err
 	}
 	err = k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
-		for i := range list { // another may have been made meanwhile
+		for i := range list { // another gateway may have made one meanwhile
 			if next, err = k.read(&list[i]); err != nil || isWaiting(next) {
 				return list, err
 			}
@@ -67,8 +67,8 @@ func (k *Keyring) Rotate(ctx context.Context) (next admin.SigningKey, err error)
 
 func isWaiting(key admin.SigningKey) bool { return key.State == admin.KeyWaiting }
 
-// Generate makes a key that waits, of ES256 or RS256, under a selector that was
-// never used; "" is the day. Bits are those of an RSA key, 0 for 2048.
+// Generate makes a waiting key, of ES256 or RS256, under a selector that was never
+// used; "" selects the date. Bits is the size of an RSA key, 0 for 2048.
 func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.SigningKey, error) {
 	switch {
 	case n.Algorithm == "":
@@ -96,8 +96,8 @@ func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.Si
 	return k.add(ctx, n.Selector, private)
 }
 
-// Import adds a key from elsewhere, which waits. When it waits or signs already
-// under the selector nothing changes.
+// Import adds a key from another source, which waits. When the same key waits or signs
+// already under the selector, nothing changes.
 func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, error) {
 	if selector == "" {
 		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
@@ -110,7 +110,7 @@ func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Si
 	return k.add(ctx, selector, private)
 }
 
-// mayAdd says before a key is made whether it could be added, since making one may
+// mayAdd checks, before a key is made, whether it could be added, since making one may
 // take seconds.
 func (k *Keyring) mayAdd(ctx context.Context, selector string) error {
 	if selector != "" {
@@ -132,7 +132,7 @@ func (k *Keyring) checkSelector(selector string) error {
 	return nil
 }
 
-// room refuses a key when its selector was used, or too many wait.
+// room refuses a key when its selector was used before, or too many keys wait.
 func room(keys []admin.SigningKey, selector string) error {
 	waiting := 0
 	for _, key := range keys {
@@ -152,7 +152,7 @@ func room(keys []admin.SigningKey, selector string) error {
 	return nil
 }
 
-// add stores a key, which waits.
+// add stores a key as waiting.
 func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added admin.SigningKey,
 	refused error) {
 	err := k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
@@ -184,13 +184,13 @@ func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signe
 	return added, nil
 }
 
-// ErrOtherKey refuses a key of the configuration in place of the one that others
-// know.
+// ErrOtherKey refuses a key of the configuration that differs from the one that others
+// know under its selector.
 var ErrOtherKey = errors.New("the gateway has another key under that selector, and others may know it: put back the former file, or name the new key differently with AMTP_SIGNATURE_KEY_ID and publish its record")
 
-// adopt has the key of the configuration sign, and retires the one in use. Every
-// gateway on the store that brings the same key makes the same of it. Anew seals
-// it with the seal that is there, when the one of before is lost.
+// adopt makes the key of the configuration sign, and retires the one in use. Every
+// gateway on the store with the same key gets the same result. With anew it seals the
+// key with the present seal, after the earlier seal was lost.
 func (k *Keyring) adopt(list []gateway.Document, anew bool) ([]gateway.Document, error) {
 	b := k.Brought
 	own, err := k.newKey(list, b.Key, b.Selector, admin.KeyActive)
@@ -233,7 +233,7 @@ func (k *Keyring) adopt(list []gateway.Document, anew bool) ([]gateway.Document,
 	return list, nil
 }
 
-// makeKey makes a key for the algorithm. Bits are those of an RSA key.
+// makeKey makes a key for the algorithm. Bits is the size of an RSA key.
 func makeKey(algorithm string, bits int) (crypto.Signer, error) {
 	if algorithm == amtp.RS256 {
 		return rsa.GenerateKey(rand.Reader, max(bits, rsaSizes[0]))
@@ -241,7 +241,7 @@ func makeKey(algorithm string, bits int) (crypto.Signer, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
-// makeLike makes a key of the kind that is in use.
+// makeLike makes a key of the same kind as the one in use.
 func makeLike(keys []admin.SigningKey) (crypto.Signer, error) {
 	for _, key := range keys {
 		if key.State != admin.KeyActive {
@@ -263,8 +263,8 @@ func makeLike(keys []admin.SigningKey) (crypto.Signer, error) {
 	return makeKey(amtp.ES256, 0)
 }
 
-// newKey seals a key under a selector that was never used; "" is the day it was
-// made, with a number when there are several.
+// newKey seals a key under a selector that was never used; "" selects the date on which
+// it was made, with a number when there are several.
 func (k *Keyring) newKey(list []gateway.Document, private crypto.Signer, selector string,
 	state admin.KeyState) (gateway.Document, error) {
 	now := k.Now()
@@ -305,8 +305,8 @@ func freeSelector(list []gateway.Document, day string) string {
 	return selector
 }
 
-// presentRecord reads a record as it was stored: as records are now, or as they
-// were before the protocol had them, v=amtp1;k=ES256;p={key}. The key is the same.
+// presentRecord reads a stored record, in the present form or in that of before the
+// protocol defined records, v=amtp1;k=ES256;p={key}. The key is the same.
 func presentRecord(stored string) (amtp.KeyRecord, error) {
 	record, err := amtp.ParseKeyRecord(stored)
 	if err == nil {

@@ -41,7 +41,7 @@ func rsaKey(t *testing.T) crypto.Signer {
 	return key
 }
 
-// recordOf is what the domain publishes for a key.
+// recordOf returns the record that the domain publishes for a key.
 func recordOf(t *testing.T, key crypto.Signer) string {
 	t.Helper()
 	s, err := amtp.NewSigner("x", key)
@@ -68,8 +68,8 @@ func (r *ring) states(t *testing.T) string {
 	return strings.Join(list, " ")
 }
 
-// TestKeysOfBothAlgorithms: a key of either is made, used, and followed by one of
-// its kind.
+// TestKeysOfBothAlgorithms: a key of either algorithm is made, used, and followed by
+// one of the same kind.
 func TestKeysOfBothAlgorithms(t *testing.T) {
 	r := openRing(t)
 	r.now = r.now.Add(time.Minute)
@@ -87,7 +87,7 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 	r.now = r.now.Add(time.Minute)
 	next, err := r.Rotate(t.Context())
 	if err != nil || next.Algorithm != amtp.RS256 {
-		t.Fatalf("Rotate = %+v, %v; want a key as the one in use", next, err)
+		t.Fatalf("Rotate = %+v, %v; want a key of the same kind as the one in use", next, err)
 	}
 	if again, err := r.Rotate(t.Context()); err != nil || again.Selector != next.Selector {
 		t.Errorf("Rotate again = %+v, %v; want %s, which waits", again, err, next.Selector)
@@ -109,7 +109,8 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 	}
 }
 
-// TestGenerateRefuses what cannot be, and keeps nothing of it.
+// TestGenerateRefuses checks that an invalid key is refused and that nothing is stored
+// for it.
 func TestGenerateRefuses(t *testing.T) {
 	r := openRing(t)
 	for _, n := range []admin.NewSigningKey{
@@ -139,8 +140,8 @@ func TestGenerateRefuses(t *testing.T) {
 	}
 }
 
-// TestImport: a key that is brought waits under the selector that is published, and
-// nobody else's takes its place.
+// TestImport: an imported key waits under its published selector, and no other key
+// replaces it.
 func TestImport(t *testing.T) {
 	r := openRing(t)
 	for _, private := range []crypto.Signer{ecKey(t), rsaKey(t)} {
@@ -184,8 +185,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// TestOlderRecords: a key that was stored when its record was written in another
-// way is the same key, with the record as it is written now.
+// TestOlderRecords: a key that was stored with a record in an earlier form is the same
+// key, with its record in the present form.
 func TestOlderRecords(t *testing.T) {
 	r := openRing(t)
 	if _, refused := r.Import(t.Context(), "k1", rsaKey(t)); refused != nil {
@@ -227,7 +228,7 @@ func TestOlderRecords(t *testing.T) {
 	facts(func(f map[string]any) {
 		if text := fmt.Sprint(f["record"], f["algorithm"]); !strings.HasPrefix(text, "v=amtpkey1;alg=") ||
 			!strings.HasSuffix(text, "S256") {
-			t.Errorf("stored is %s, want the record as it is written now", text)
+			t.Errorf("stored is %s, want the record in its present form", text)
 		}
 		f["record"] = "v=amtp1;k=ES256;p=AAAA"
 	})
@@ -236,8 +237,8 @@ func TestOlderRecords(t *testing.T) {
 	}
 }
 
-// TestBroughtKeySigns: the key of the configuration signs from the first start on,
-// for every gateway that brings it, and another one does not take its selector.
+// TestBroughtKeySigns: the key of the configuration signs from the first start on, for
+// every gateway that has it. Another key cannot take its selector.
 func TestBroughtKeySigns(t *testing.T) {
 	file, other := ecKey(t), rsaKey(t)
 	r := openRing(t) // it had a key of its own
@@ -313,7 +314,7 @@ func TestBroughtKeyOutlivesItsSeal(t *testing.T) {
 	}
 }
 
-// TestRotateOnce: gateways that make the next key at the same time make one.
+// TestRotateOnce: gateways that rotate at the same time make one key together.
 func TestRotateOnce(t *testing.T) {
 	r := openRing(t)
 	var all sync.WaitGroup

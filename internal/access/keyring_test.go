@@ -12,7 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// published is what DNS shows of our keys.
+// published has the records that DNS shows of our keys.
 type published map[string]amtp.KeyRecord
 
 func (p published) Signs(context.Context, string, amtp.Domain) (bool, error) { return true, nil }
@@ -62,8 +62,8 @@ func sealOf(t *testing.T, b byte) gateway.Seal {
 	return seal
 }
 
-// TestKeyIsUsedOnceItIsKnown: a new key signs when DNS has shown it for an hour,
-// and the one before it is needed for 8 days more.
+// TestKeyIsUsedOnceItIsKnown: a new key may sign when DNS has shown it for an hour, and
+// the key before it is needed for 8 days more.
 func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 	r := openRing(t)
 	first := r.Signer().Selector()
@@ -112,7 +112,7 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 	}
 }
 
-// TestResetKeepsWhatOpens: keys are given up only when their seal is lost.
+// TestResetKeepsWhatOpens: a reset retires keys only when their seal is lost.
 func TestResetKeepsWhatOpens(t *testing.T) {
 	r := openRing(t)
 	if fresh, err := r.Reset(t.Context()); err != access.ErrNothingLost {
@@ -134,15 +134,15 @@ func TestResetKeepsWhatOpens(t *testing.T) {
 	keys, err := r.Keys(t.Context())
 	if err != nil || len(keys) != 3 || keys[0].State != admin.KeyRetired || !keys[0].Until.After(r.now) ||
 		keys[1].State != admin.KeyRetired || keys[1].Until.After(r.now) {
-		t.Errorf("Keys = %+v, %v; want both of before retired, and only the one that signed needed on", keys, err)
+		t.Errorf("Keys = %+v, %v; want both earlier ones retired, and only the one that signed still needed", keys, err)
 	}
 	if _, err := r.Reset(t.Context()); err != access.ErrNothingLost {
 		t.Errorf("Reset = %v of keys that open again, want ErrNothingLost", err)
 	}
 }
 
-// TestAWrongSelectorChangesNothing: to use or retire a key that there is not
-// leaves the one in use as it is, also for the next start.
+// TestAWrongSelectorChangesNothing: using or retiring a key that does not exist leaves
+// the key in use unchanged, also for the next start.
 func TestAWrongSelectorChangesNothing(t *testing.T) {
 	r := openRing(t)
 	first := r.Signer().Selector()
@@ -152,12 +152,12 @@ func TestAWrongSelectorChangesNothing(t *testing.T) {
 	for _, atOnce := range []bool{false, true} {
 		if _, refused := r.Use(t.Context(), "no-such-key", atOnce); refused == nil ||
 			gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
-			t.Errorf("Use of a key that there is not, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
+			t.Errorf("Use of a key that does not exist, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
 		}
 	}
 	if _, refused := r.Retire(t.Context(),
 		"no-such-key"); refused == nil || gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
-		t.Errorf("Retire of a key that there is not: %v, want KEY_NOT_FOUND", refused)
+		t.Errorf("Retire of a key that does not exist: %v, want KEY_NOT_FOUND", refused)
 	}
 	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
 	if err := again.Load(t.Context()); err != nil {

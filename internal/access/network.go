@@ -2,9 +2,9 @@ package access
 
 import "net/netip"
 
-// Network returns what counts as one address wherever something is counted by
-// address: an IPv6 user has a /64, but ::1 is this machine alone, and IPv4
-// written as IPv6 is IPv4. It is zero for what is no address.
+// Network returns the network that counts as one address in all counts by address. An
+// IPv6 user has a /64, but ::1 is this machine alone, and IPv4 written as IPv6 is IPv4.
+// It is zero for an invalid address.
 func Network(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()

@@ -6,17 +6,18 @@ import (
 	"strings"
 )
 
-// Proxies are the networks of the proxies in front of the gateway that are believed.
+// Proxies are the networks of the proxies in front of the gateway whose headers are
+// believed.
 type Proxies []netip.Prefix
 
-// maxHops is how many addresses of a request are looked at: nobody has so many
-// proxies of his own.
+// maxHops is how many addresses of a request are looked at: no operator has so many
+// proxies.
 const maxHops = 32
 
-// Client returns the address of who made the request. It is the other end of the
-// connection, unless that is one of the proxies: then it is the right-most address
-// of X-Forwarded-For that is none of them. What stands left of it anybody may have
-// written. What is no address, and a header that is missing, ends the search at the
+// Client returns the address of the client that makes the request. It is the other end
+// of the connection, unless that is one of the proxies. Then it is the right-most
+// address of X-Forwarded-For that is not a proxy. Any client may have written the
+// addresses left of it. An invalid address, or a missing header, ends the search at the
 // proxy that sent it.
 func (p Proxies) Client(r *http.Request) string {
 	peer := RemoteIP(r)

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// TestClient: whose request it is, by the connection and by what proxies say.
+// TestClient: the client's address, from the connection and the headers of proxies.
 func TestClient(t *testing.T) {
 	both := access.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"),
 		netip.MustParsePrefix("2001:db8:1::/48")}

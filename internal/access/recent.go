@@ -8,20 +8,20 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// recent remembers for a while what the store said of domains that sign, so that a
-// busy peer costs no reads. Nothing is let
-// in because of it: what does not verify is judged by the store.
+// recent keeps the store's answers about domains that sign for a while, so that a busy
+// peer costs no reads. No message is accepted because of it: the store decides on a
+// message that does not verify.
 type recent struct {
 	domains *cache.Cache[amtp.Domain, seenPeer]
 }
 
-// seenPeer is what the store said of a domain.
+// seenPeer is the store's answer about a domain.
 type seenPeer struct {
 	gateway.SenderDomain
 	until time.Time
 }
 
-// Bounds of what is remembered.
+// Bounds of the answers that are kept.
 const (
 	recentDomains = 4096
 	recentTime    = time.Minute
@@ -43,6 +43,6 @@ func (r *recent) notePeer(d amtp.Domain, p gateway.SenderDomain, now time.Time) 
 	r.domains.Set(d, seenPeer{p, now.Add(recentTime)})
 }
 
-// counts reports whether what is remembered until then counts now. A clock that
+// counts reports whether an answer that is kept until then counts now. A clock that
 // went back prolongs nothing.
 func counts(until, now time.Time) bool { return now.Before(until) && until.Sub(now) <= recentTime }

@@ -11,60 +11,61 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// ErrBudget means that strangers have caused so many look-ups that Records asks
-// for none on this account now.
+// ErrBudget means that strangers have caused so many look-ups that Records makes none
+// on this account now.
 var ErrBudget = errors.New("too many look-ups at this time")
 
-// Records reads what other domains publish. Both answer from memory where they
-// can; from is the address on whose account the question is asked, whose
-// questions are limited: beyond it the error is ErrBudget, with the *amtp.Error that
-// says when to come again where it is that address's fault. An error that is no
-// *amtp.SignatureError means that nobody can say now, and never that there is
-// nothing.
+// Records reads the DNS records that other domains publish. Both methods answer from
+// memory where they can. The argument from is the address on whose account the question
+// is asked. Questions of an address are limited: beyond that the error is ErrBudget. It
+// carries the *amtp.Error that says when to try again where that address is at fault.
+// An error that is no *amtp.SignatureError means that the answer is unknown now, and
+// never that there is no record.
 type Records interface {
-	// Signs reports whether the domain publishes that it signs all it sends.
+	// Signs reports whether the domain publishes that it signs all its messages.
 	Signs(ctx context.Context, from string, d amtp.Domain) (bool, error)
-	// Key returns the key that the domain publishes under the selector. The
-	// error is a *amtp.SignatureError when there certainly is none that counts.
+	// Key returns the key that the domain publishes under the selector. The error is a
+	// *amtp.SignatureError when there certainly is no valid one.
 	Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error)
 }
 
-// Memory is what a DomainVerifier needs of gateway.Store.
+// Memory is the part of gateway.Store that a DomainVerifier needs.
 type Memory interface {
 	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
 	NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
 }
 
-// DomainVerifier finds out which domain's gateway calls, by the signature of the message
-// that it brings. AMTP §9.
+// DomainVerifier finds out which domain's gateway calls, by the signature of the
+// message that it sends. AMTP §9.
 //
-// A domain that signs is held to it, whatever the policy: what does not verify is
-// refused, and while its key or its record cannot be read the answer is to come
-// again, never that an unsigned message will do. Of any other domain the policy
-// decides on what does not verify.
+// A domain that signs must sign every message, whatever the policy: a message that does
+// not verify is refused. While its key or its record cannot be read, the answer is to
+// try again, and never that an unsigned message is accepted. For any other domain the
+// policy decides on a message that does not verify.
 type DomainVerifier struct {
 	records Records
 	memory  Memory
 	policy  gateway.Policy
 	recent  *recent
 	flags   flags
-	// Own is the domain of this gateway, "" for none. A domain below it looks like
-	// ours to whoever reads it, so that nobody writes from there unproven.
+	// Own is the domain of this gateway, "" for none. A domain below it looks like ours
+	// to a reader, so that an unproven message from there is refused.
 	Own amtp.Domain
 }
 
-// NewDomainVerifier returns a DomainVerifier with what it asks, and the log for what is flagged.
+// NewDomainVerifier returns a DomainVerifier with its sources and policy, and the log
+// for flagged messages.
 func NewDomainVerifier(r Records, m Memory, policy gateway.Policy, log *slog.Logger) *DomainVerifier {
 	return &DomainVerifier{records: r, memory: m, policy: policy, recent: newRecent(), flags: newFlags(log)}
 }
 
-// retryLookup is what a gateway is asked to wait for DNS.
+// retryLookup is how long a gateway is asked to wait for DNS.
 const retryLookup = time.Minute
 
-// Caller returns the domain that sends the message, with what was found out about
-// it. The error is that of the protocol for a message that does not verify where
-// it must: 403 when it is unsigned or its signature is not right, 503 while nobody
-// can say. AMTP §9.
+// Caller returns the domain that sends the message, with the finding about it. The
+// error is that of the protocol for a message that does not verify where it must: 403
+// when it is unsigned or its signature is wrong, 503 while the answer is unknown. AMTP
+// §9.
 func (p *DomainVerifier) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal,
 	error) {
 	domain := m.Sender.Domain()
@@ -72,7 +73,7 @@ func (p *DomainVerifier) Caller(ctx context.Context, m *amtp.Message, from strin
 	caller := gateway.Principal{Domain: domain, Found: gateway.Finding{Authentication: sig.Authentication(err)}}
 	refused := p.proven(ctx, &caller, now)
 	switch {
-	case errors.Is(err, ErrBudget), unknown(&caller) && ctx.Err() != nil: // the key was not looked for
+	case errors.Is(err, ErrBudget), unknown(&caller) && ctx.Err() != nil: // the key was not looked up
 		if refused = overBudget(&caller, err); refused == nil {
 			refused = refuse(&caller, err)
 		}
@@ -82,16 +83,16 @@ func (p *DomainVerifier) Caller(ctx context.Context, m *amtp.Message, from strin
 	if refused != nil {
 		return gateway.Principal{}, refused
 	}
-	// Who proves nothing makes nobody acquainted with anybody. Of others the store knows
-	// who has met whom.
+	// A message that proves nothing is always a first contact. For other messages the
+	// store knows which sender has written to which agent.
 	caller.Found.FirstContact = caller.Class() != gateway.ClassDomain
 	return caller, nil
 }
 
-// Taken notes that a message of the caller is stored; again says that it was
-// known already. Of one that proved nothing it is remembered that its domain did
-// not sign yet: when it begins to, its retries are still known. Where the policy
-// is to flag such messages, this one is.
+// Taken notes that a message of the caller is stored; again says that it was known
+// already. For a message that proved nothing it stores that its domain did not sign
+// yet. When the domain begins to sign, its retries are still recognised. Where the
+// policy is to flag such messages, the message is flagged.
 func (p *DomainVerifier) Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error {
 	if caller.Domain == "" || caller.Class() == gateway.ClassDomain {
 		return nil
@@ -106,7 +107,7 @@ func (p *DomainVerifier) Taken(ctx context.Context, caller gateway.Principal, ag
 	return err
 }
 
-// proven notes that the domain signs, before anything is done for it.
+// proven notes that the domain signs, before anything else is done for it.
 func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, now time.Time) error {
 	if caller.Class() != gateway.ClassDomain {
 		return nil
@@ -118,8 +119,8 @@ func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, 
 			return err
 		}
 	}
-	// Also of a domain of which nothing else is noted: a process may end between
-	// taking a message and noting who sent it.
+	// This includes a domain without any record: a process may end between accepting a
+	// message and noting its sender.
 	caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
 	caller.Settled, caller.Familiar = known.Settled(now), known.Familiar(now)
 	if known.Learns(true, now) {
@@ -132,8 +133,8 @@ func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, 
 	return nil
 }
 
-// verify takes the signature through its steps. What could be read of it is
-// returned with the error.
+// verify checks the signature step by step. With an error it returns the part of the
+// signature that could be read.
 func (p *DomainVerifier) verify(
 	ctx context.Context,
 	m *amtp.Message,
@@ -145,7 +146,7 @@ func (p *DomainVerifier) verify(
 		return sig, err
 	}
 	if err := amtp.CheckTimestamp(m.Timestamp.Time, now); err != nil {
-		return sig, err // before a look-up for it
+		return sig, err // before a look-up for the message
 	}
 	key, err := p.records.Key(ctx, from, sig.Domain, sig.Selector)
 	if err != nil {
@@ -154,18 +155,18 @@ func (p *DomainVerifier) verify(
 	return sig, sig.Verify(key)
 }
 
-// unproven decides on a message without a signature that verifies.
+// unproven decides on a message without a valid signature.
 func (p *DomainVerifier) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time,
 	why error) error {
 	if p.Own != "" && strings.HasSuffix(string(caller.Domain), "."+string(p.Own)) {
-		return refuse(caller, why) // before a look-up for it
+		return refuse(caller, why) // before a look-up for the message
 	}
 	known, err := p.memory.SenderDomain(ctx, caller.Domain)
 	if err != nil {
 		return err
 	}
-	// When the clock is wrong, every signature is too old or too young, and no domain has
-	// signed lately: a retry would be taken again, as a stranger's message.
+	// When the clock is wrong, every signature is too old or too young, and no domain
+	// has signed lately. A retry would be accepted again, as a stranger's message.
 	held := known.Sticks(now) || untimely(caller) && !known.FirstSigned.IsZero()
 	if !held && p.policy != gateway.PolicyReject {
 		if held, err = p.records.Signs(ctx, from, caller.Domain); err != nil {
@@ -179,19 +180,19 @@ func (p *DomainVerifier) unproven(ctx context.Context, caller *gateway.Principal
 	return nil
 }
 
-// untimely reports whether the signature is of another time than now.
+// untimely reports whether the signature is too old or too young.
 func untimely(caller *gateway.Principal) bool {
 	reason := amtp.Reason(caller.Found.Reason)
 	return reason == amtp.ReasonExpired || reason == amtp.ReasonNotYetValid
 }
 
-// unknown reports whether nobody could say what the key is.
+// unknown reports whether the key could not be looked up.
 func unknown(caller *gateway.Principal) bool {
 	return caller.Found.Reason == string(amtp.ReasonKeyUnavailable)
 }
 
-// refuse is the answer to a message that proves nothing where it has to, and why.
-// AMTP §9.
+// refuse returns the refusal of a message that proves nothing where it must, with the
+// reason. AMTP §9.
 func refuse(caller *gateway.Principal, why error) error {
 	d, reason := caller.Domain, amtp.Reason(caller.Found.Reason)
 	switch reason.Verification() {
@@ -210,8 +211,8 @@ func refuse(caller *gateway.Principal, why error) error {
 		"The signature of this message from %s does not verify: %s.", d, reason))
 }
 
-// overBudget is the answer to who has made the gateway ask for too many domains: when
-// to come again. It is nil for any other error. AMTP §11.
+// overBudget returns the answer to a caller that has caused look-ups for too many
+// domains, with the time to try again. It is nil for any other error. AMTP §11.
 func overBudget(caller *gateway.Principal, err error) error {
 	var limited *amtp.Error
 	if !errors.Is(err, ErrBudget) || !errors.As(err, &limited) {
@@ -220,8 +221,8 @@ func overBudget(caller *gateway.Principal, err error) error {
 	return about(caller, limited)
 }
 
-// undecided is the answer while nobody can say whether the domain signs all that
-// it sends.
+// undecided returns the answer while it is unknown whether the domain signs all its
+// messages.
 func undecided(caller *gateway.Principal, cause error) error {
 	if limited := overBudget(caller, cause); limited != nil {
 		return limited
@@ -234,13 +235,13 @@ func undecided(caller *gateway.Principal, cause error) error {
 		"The records of %s cannot be read now, so nothing shows who sends this. Try again.", caller.Domain)), cause)
 }
 
-// about adds what was found to an answer.
+// about adds the finding to an answer.
 func about(caller *gateway.Principal, e *amtp.Error) *amtp.Error {
 	reason := amtp.Reason(caller.Found.Reason)
 	return e.With("result", reason.Verification()).With("reason", reason)
 }
 
-// later has the caller wait for DNS.
+// later makes the caller wait for DNS.
 func later(e *amtp.Error, cause error) *amtp.Error {
 	e.RetryAfter, e.Cause = retryLookup, cause
 	return e

@@ -10,7 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestBelowOurOwnDomain: what looks like ours is proven, or refused under every policy.
+// TestBelowOurOwnDomain: a message from a domain below ours is proven, or refused under
+// every policy.
 func TestBelowOurOwnDomain(t *testing.T) {
 	for sender, refused := range map[string]bool{
 		"x@sub.ours.example": true, "x@a.b.ours.example": true, "x@SUB.Ours.Example": true,

@@ -18,7 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// known is what a domain has in DNS, and what goes wrong when it is read.
+// known has the DNS records of a domain, and the error when they are read.
 type known struct {
 	signs    bool
 	signsErr error
@@ -34,7 +34,8 @@ func (p *known) Key(context.Context, string, amtp.Domain, string) (amtp.KeyRecor
 	return p.key, p.keyErr
 }
 
-// nobody remembers no domain.
+// nobody is a Memory in which every domain last signed at the time signed; the zero
+// time is never.
 type nobody struct{ signed time.Time }
 
 func (n nobody) SenderDomain(_ context.Context, d amtp.Domain) (gateway.SenderDomain, error) {
@@ -45,7 +46,7 @@ func (nobody) NoteSenderDomain(context.Context, amtp.Domain, bool, time.Time) er
 
 var errDNS = errors.New("DNS is silent")
 
-// bodies are a message of far.example that is well signed, and others.
+// bodies has a correctly signed message of far.example, and others.
 func bodies(t *testing.T, now time.Time) (good, forged, unsigned string, key amtp.KeyRecord) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -68,8 +69,8 @@ func bodies(t *testing.T, now time.Time) (good, forged, unsigned string, key amt
 	return good, strings.Replace(good, `"subject":"a"`, `"subject":"b"`, 1), unsigned, signer.KeyRecord()
 }
 
-// TestCaller decides on each kind of message, for a domain that signs, one that
-// does not, and one of which nobody can say, under each policy. AMTP §9.
+// TestCaller has each kind of message, from a domain that signs, one that does not, and
+// one whose records cannot be read, under each policy. AMTP §9.
 func TestCaller(t *testing.T) {
 	now := time.Now()
 	good, forged, unsigned, key := bodies(t, now)
@@ -84,8 +85,8 @@ func TestCaller(t *testing.T) {
 	for _, c := range []struct {
 		what, body string
 		keyErr     error
-		// what becomes of it: under accept and flag, from a domain that does not
-		// sign and from one of which nobody can say; and where it must be proven.
+		// the decisions: under accept and flag, from a domain that does not sign and
+		// from one whose records cannot be read; and where proof is needed
 		free, unsure, held string
 	}{
 		{"signed", good, nil, verified, verified, verified},
@@ -143,7 +144,7 @@ func TestCaller(t *testing.T) {
 }
 
 // TestSignedInAnotherTime: when the clock is wrong, a message of a domain that signs is
-// too old or too young. It is not taken as a stranger's, because it may be a retry.
+// too old or too young. It is not accepted as a stranger's, because it may be a retry.
 func TestSignedInAnotherTime(t *testing.T) {
 	now := time.Now()
 	good, _, _, key := bodies(t, now)
@@ -171,7 +172,8 @@ func TestSignedInAnotherTime(t *testing.T) {
 	}
 }
 
-// TestWhoHangsUp is not taken for one whose key cannot be obtained: it comes again.
+// TestWhoHangsUp: when the caller ends the request, the message is refused as one to
+// try again. It is not accepted as one whose key cannot be obtained.
 func TestWhoHangsUp(t *testing.T) {
 	now := time.Now()
 	good, _, _, _ := bodies(t, now)
@@ -189,8 +191,8 @@ func TestWhoHangsUp(t *testing.T) {
 	}
 }
 
-// TestStrangersDoNotFillTheLog: every message that is flagged is counted, and few
-// of them are a line: one an hour for each domain, and 60 in all.
+// TestStrangersDoNotFillTheLog: every flagged message is counted, and few of them are
+// logged: one an hour for each domain, and 60 in all.
 func TestStrangersDoNotFillTheLog(t *testing.T) {
 	var log bytes.Buffer
 	peers := access.NewDomainVerifier(&known{}, nobody{}, gateway.PolicyFlag, slog.New(slog.NewTextHandler(&log, nil)))
@@ -224,7 +226,7 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	lines(61, 1101)
 }
 
-// once is a memory of one domain.
+// once is a Memory of one domain.
 type once struct {
 	nobody
 	peer gateway.SenderDomain
@@ -234,9 +236,9 @@ func (o once) SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, 
 	return o.peer, nil
 }
 
-// TestNewlySigns: a domain may repeat what it sent before it signed, for as long as
-// that is remembered; also one of which nothing is noted, for a process may have
-// ended before it was.
+// TestNewlySigns: a domain may repeat messages that it sent before it signed, for as
+// long as their keys are kept. The same holds for a domain that is not noted, since a
+// process may have ended before it noted it.
 func TestNewlySigns(t *testing.T) {
 	now := time.Now()
 	good, _, _, key := bodies(t, now)

@@ -1,7 +1,7 @@
-// Package agent is what a gateway does for its agents: it registers them, gives
-// and ends their keys, lists them, and lets each read and acknowledge its own
-// inbox. Who may call is decided here from the principal; who is calling was
-// decided before.
+// Package agent has the operations of a gateway on its agents. It registers them,
+// issues and ends their keys, lists them, and lets each read and acknowledge its own
+// inbox. It decides from the principal whether a caller may do so; the caller was
+// authenticated before.
 package agent
 
 import (
@@ -22,11 +22,11 @@ type Agents struct {
 	Store  gateway.Store
 	Domain amtp.Domain
 	Now    func() time.Time
-	// Stopping is closed when the gateway shuts down: whoever waits at an
-	// inbox is answered then.
+	// Stopping is closed when the gateway shuts down: callers that wait at an inbox are
+	// answered then.
 	Stopping <-chan struct{}
-	// For push agents: what seals their secrets, where their endpoints may be,
-	// and who pushes.
+	// For push agents: the seal of their secrets, the check of their endpoints, and the
+	// queue that pushes.
 	Seal    gateway.Seal
 	Targets Targets
 	Queue   Hurrier
@@ -60,7 +60,7 @@ func (s *Agents) address(name string) (amtp.Address, error) {
 	return a, nil
 }
 
-// check reports what is wrong with what an agent says about itself.
+// check returns an error if an agent's description of itself is not valid.
 func check(a *gateway.Agent) error {
 	switch {
 	case a.DeliveryMode != "pull" && a.DeliveryMode != "push":
@@ -89,8 +89,8 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// named finds the agent that a route means and checks that the caller may
-// manage it: the administrator, or the agent itself.
+// named finds the agent that a route names and checks that the caller may manage it:
+// the administrator, or the agent itself.
 func (s *Agents) named(ctx context.Context, p gateway.Principal, name string) (*gateway.Agent, error) {
 	if p.Agent == nil && !p.Admin {
 		return nil, gateway.NeedAdmin(&p)
@@ -124,8 +124,8 @@ func (s *Agents) Show(ctx context.Context, p gateway.Principal, name string) (am
 	return View(a, s.Now(), true), nil
 }
 
-// All returns agents by address, for the administrator: those behind one, up to
-// limit of them, and the count of all.
+// All returns agents by address, for the administrator: up to limit of those after the
+// argument after, and the count of all.
 func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage) {
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: after, Limit: limit})
 	all := admin.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
@@ -136,7 +136,8 @@ func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage
 	return all, page
 }
 
-// Update changes what an agent says about itself, and how it gets its messages.
+// Update changes an agent's description of itself, and the way in which it receives
+// messages.
 func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent,
 	error) {
 	a, err := s.named(ctx, p, name)
@@ -169,8 +170,8 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 	return amtp.Agent{}, s.gone(err, name)
 }
 
-// apply changes an agent as the update says, and reports what is wrong with the
-// agent that comes of it.
+// apply changes an agent as the update says, and returns an error if the result is not
+// valid.
 func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
 	set(&a.DeliveryMode, u.DeliveryMode)
 	set(&a.Description, u.Description)
@@ -211,7 +212,7 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 		return amtp.Address{}, s.gone(err, name)
 	}
 	if a.Target != "" {
-		s.Queue.RetryNow(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
+		s.Queue.RetryNow(ctx, gateway.PushTo(a.ID)) // so that its senders get a report at once
 	}
 	return a.Address, nil
 }
@@ -223,8 +224,8 @@ func (s *Agents) gone(err error, name string) error {
 	return err
 }
 
-// View is an agent as it is shown. Strangers see the day of its last activity,
-// the agent itself and the administrator the minute, and where it receives.
+// View returns an agent in the protocol's form. Strangers see the day of its last
+// activity. The agent itself and the administrator see the minute, and its push target.
 func View(a *gateway.Agent, now time.Time, exact bool) amtp.Agent {
 	last := a.LastActive
 	if !exact {

@@ -20,7 +20,7 @@ type Query struct {
 	Schema       string // an id, or a pattern that ends in *
 }
 
-// QueryOf returns the conditions that a client gives.
+// QueryOf returns the conditions in a client's query.
 func QueryOf(q amtp.AgentQuery) Query {
 	return Query{Address: q.Address, Role: q.Role, DeliveryMode: q.DeliveryMode, ActiveOnly: q.ActiveOnly,
 		Capability: q.Capability, Schema: q.Schema}
@@ -32,10 +32,9 @@ type Page struct {
 	Limit int
 }
 
-// Discover lists the agents that want to be found, ordered by address, and returns
-// where the page that follows begins. An agent that is not listed finds itself,
-// and the administrator finds all. AgentCount counts all that match, as far as
-// the list says.
+// Discover lists the listed agents, ordered by address, and returns where the next page
+// begins. An agent that is not listed finds itself, and the administrator finds all.
+// AgentCount counts all matching agents, as far as the list says.
 func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at Page) (amtp.AgentList, string,
 	error) {
 	now := s.Now()
@@ -74,7 +73,7 @@ func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at 
 func (s *Agents) addressed(ctx context.Context, address string) (*gateway.Agent, error) {
 	a, err := amtp.ParseAddress(address)
 	if err != nil {
-		return nil, nil // nobody has it
+		return nil, nil // no agent has it
 	}
 	found, err := s.Store.AgentNamed(ctx, gateway.AtHome(a, s.Domain))
 	switch {
@@ -93,7 +92,7 @@ func (q *Query) matches(a *gateway.Agent) bool {
 		(q.Schema == "" || slices.ContainsFunc(a.SupportedSchemas, func(s string) bool { return overlap(q.Schema, s) }))
 }
 
-// overlap reports whether some schema is covered by both patterns.
+// overlap reports whether some schema matches both patterns.
 func overlap(a, b string) bool {
 	a, aWild := strings.CutSuffix(a, "*")
 	b, bWild := strings.CutSuffix(b, "*")

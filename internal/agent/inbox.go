@@ -10,7 +10,7 @@ import (
 )
 
 // Inbox returns a page of the caller's own inbox. When it is empty and wait is
-// positive, it waits for a message that long at the most.
+// positive, it waits that long at the most for a message.
 func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string, f gateway.InboxFilter,
 	wait time.Duration) (gateway.InboxPage, error) {
 	if err := s.own(p, address); err != nil {
@@ -63,7 +63,7 @@ func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id stri
 	if err := s.own(p, address); err != nil {
 		return gateway.Mark{}, err
 	}
-	// What cannot be an id names no message either.
+	// A text that cannot be an id names no message either.
 	messageID, err := amtp.ParseMessageID(id)
 	if err != nil {
 		return gateway.Mark{}, notInInbox(id)
@@ -85,8 +85,8 @@ func own(p gateway.Principal) amtp.Address {
 	return p.Agent.Address
 }
 
-// own checks that the address is the caller's. Whether another inbox exists is
-// nobody else's business: the answer is the same.
+// own checks that the address is the caller's. The answer does not reveal whether
+// another inbox exists.
 func (s *Agents) own(p gateway.Principal, address string) error {
 	if err := needAgent(p); err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 )
 
 // IssueKey gives an agent one more key and, when alone is set, ends its others. The
-// changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
+// document changes are made with it. A change that fails with an *amtp.Error refuses
+// the key.
 func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
 	with ...gateway.DocumentChange) (amtp.IssuedKey, error) {
 	a, err := s.named(ctx, p, name)
@@ -62,7 +63,7 @@ func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID
 	return a.Address, nil
 }
 
-// WhoAmI tells an agent what its key stands for.
+// WhoAmI returns the identity that belongs to an agent's key.
 func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity, error) {
 	if err := needAgent(p); err != nil {
 		return amtp.Identity{}, err

@@ -10,18 +10,18 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Targets says which endpoints the gateway would ever push to. outbound.Options
-// is one. It asks nobody.
+// Targets says to which endpoints the gateway may push. outbound.Options is one. It
+// makes no request.
 type Targets interface {
 	Check(*url.URL) error
 }
 
-// Hurrier has what waits for a destination tried now. queue.Queue is one.
+// Hurrier makes the waiting jobs of a destination due now. queue.Queue is one.
 type Hurrier interface {
 	RetryNow(context.Context, gateway.Destination)
 }
 
-// Bounds of what an agent says about its endpoint.
+// Bounds of an agent's settings for its endpoint.
 const (
 	maxTarget      = 2048 // bytes
 	maxHeaders     = 16
@@ -30,8 +30,8 @@ const (
 	maxHeaderBytes = 8192 // bytes of all of them
 )
 
-// forbidden are the headers of a push that are not the agent's to write: they
-// would change what is sent, where it goes, or what the gateway says of it.
+// forbidden has the headers of a push that an agent may not set: they would change the
+// request's content, its destination, or the gateway's own headers.
 var forbidden = map[string]bool{
 	"host": true, "content-length": true, "content-type": true, "content-encoding": true, "transfer-encoding": true,
 	"connection": true, "keep-alive": true, "upgrade": true, "te": true, "trailer": true, "expect": true,
@@ -40,7 +40,7 @@ var forbidden = map[string]bool{
 
 var forbiddenBeginnings = []string{"webhook-", "x-amtp-", "proxy-", "x-forwarded-", "sec-", ":"}
 
-// checkPush reports what is wrong with how the agent wants to be reached.
+// checkPush returns an error if the agent's settings for push are not valid.
 func (s *Agents) checkPush(a *gateway.Agent, target string, headers map[string]string) error {
 	if a.DeliveryMode != "push" {
 		if target != "" || len(headers) > 0 {
@@ -57,7 +57,8 @@ func (s *Agents) checkPush(a *gateway.Agent, target string, headers map[string]s
 	return checkHeaders(headers)
 }
 
-// checkTarget looks at a URL, which may have a token in it and is not repeated.
+// checkTarget checks a URL. The URL may contain a token, so the error does not repeat
+// it.
 func (s *Agents) checkTarget(target string) error {
 	if len(target) > maxTarget || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("push_target is a URL of up to 2048 visible ASCII characters")
@@ -123,8 +124,8 @@ func isToken(s string) bool {
 	})
 }
 
-// endpoint is a change of what is kept for an agent's endpoint: of an empty one where
-// nothing is kept, or what is kept cannot be opened any more.
+// endpoint returns a change of the stored endpoint of an agent. The change begins with
+// an empty one where none is stored, or where the stored one cannot be opened any more.
 func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) error) gateway.DocumentChange {
 	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
 		Change: func(list []gateway.Document) ([]gateway.Document, error) {
@@ -140,9 +141,9 @@ func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) err
 		}}
 }
 
-// moved is the change of what is kept for the endpoint of an agent that is updated from
-// before to now, both as the store finds them. made is the secret that it gets, if it
-// had none.
+// moved returns the change of the stored endpoint of an agent that is updated from
+// before to now, both as the store finds them. made receives the secret that the
+// endpoint gets, if it had none.
 func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, made *string) gateway.DocumentChange {
 	id := now.ID
 	c := s.endpoint(id, func(e *gateway.Endpoint) error {
@@ -168,8 +169,8 @@ func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, m
 	return c
 }
 
-// RenewPushSecret gives the endpoint of an agent a new secret. The one before it
-// signs beside it for a day, unless at once is set.
+// RenewPushSecret gives the endpoint of an agent a new secret. The one before it signs
+// too for a day, unless atOnce is set.
 func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string,
 	atOnce bool) (amtp.IssuedPushSecret, error) {
 	a, err := s.named(ctx, p, name)
@@ -206,7 +207,8 @@ func hasEndpoint(a *gateway.Agent) error {
 		a.Address)
 }
 
-// followed has what is under way go where the agent gets its messages now.
+// followed retries the agent's jobs now when its delivery mode or its endpoint has
+// changed.
 func (s *Agents) followed(ctx context.Context, before, now *gateway.Agent) {
 	if before.DeliveryMode != now.DeliveryMode || before.Target != now.Target {
 		s.Queue.RetryNow(ctx, gateway.PushTo(now.ID))

@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Plan says which of the agents get another address when their gateway serves a
-// domain. It is refused, with CONFLICT, when a name is taken there: nobody could
-// reach that agent any more.
+// Plan lists the agents that get another address when their gateway serves a domain. It
+// is refused, with CONFLICT, when a name is taken there: the agent could not be reached
+// any more.
 func Plan(agents []*gateway.Agent, to amtp.Domain) (admin.DomainPlan, error) {
 	plan := admin.DomainPlan{Domain: to, Agents: []admin.Readdressing{}, Keys: []admin.SigningKey{}}
 	named := make(map[string]bool, len(agents))

@@ -7,15 +7,13 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// receiptsDefault is the word for what is said of an agent of which nothing is
-// said.
+// receiptsDefault is the word for an agent without a setting of its own.
 const receiptsDefault = "default"
 
 // receiptsWord returns the word for a wish.
 func receiptsWord(w gateway.ReceiptWish) string { return cmp.Or(string(w), receiptsDefault) }
 
-// setReceipts changes what is said of an agent about receipts, when a word is
-// given.
+// setReceipts changes an agent's setting for receipts, when a word is given.
 func setReceipts(a *gateway.Agent, word *string) error {
 	if word == nil {
 		return nil

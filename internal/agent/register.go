@@ -17,20 +17,22 @@ import (
 // lost comes again within minutes.
 const repeatTime = 10 * time.Minute
 
-// Bounds of the key of a registration that may be repeated, in characters: whoever
-// knows it gets the agent's key, so that it has 122 random bits or more.
+// Bounds, in characters, of the idempotency key of a registration. A caller that knows
+// it gets the agent's key, so that it has 122 random bits or more.
 const (
 	minRepeatKey = 22
 	maxRepeatKey = 128
 )
 
-// Register makes an agent and its first key, and what an endpoint needs: all of it or
-// nothing. The caller is the administrator, or anybody in the development profile. The
-// holder of a working key of the name gets its agent back, and created is false. So it
-// is for the registration that comes again with its idempotency key soon: the agent is
-// there, and the answer is that of the first time. Another registration with that key
-// is IDEMPOTENCY_KEY_REUSED. What is made with the agent are the changes of secrets: one
-// that refuses, by an *amtp.Error, refuses the registration.
+// Register makes an agent and its first key, and the secret of its endpoint: all of it
+// or nothing. The caller is the administrator, or any caller in the development
+// profile.
+// The holder of a working key of the name gets its agent back, and created is false. A
+// registration that is repeated soon with its idempotency key gets the answer of the
+// first time, also with created false. Another registration with that key is
+// IDEMPOTENCY_KEY_REUSED.
+// The document changes are made with the agent. A change that fails with an *amtp.Error
+// refuses the registration.
 func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
 	with ...gateway.DocumentChange) (r amtp.Registration, created bool, _ error) {
 	address, err := s.address(n.Address)
@@ -81,7 +83,8 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	return r, true, nil
 }
 
-// newAgent returns the agent that a registration asks for, or what is wrong with it.
+// newAgent returns the agent that a registration asks for, or an error if it is not
+// valid.
 func (s *Agents) newAgent(address amtp.Address, n *amtp.NewAgent, now time.Time) (gateway.Agent, error) {
 	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Target: n.PushTarget, Description: n.Description,
 		Role:         n.Role,
@@ -107,11 +110,11 @@ func checkRepeatKey(key string) error {
 	return nil
 }
 
-// firstKey makes the agent's first key: of a registration that may be repeated the
-// one that belongs to its idempotency key and to the moment at which the agent was
-// made. Who registers the name later, after the agent was removed, gets another. The
-// id of the key belongs to what was asked for as well: so a repetition is told from
-// another registration with that idempotency key, and nothing more is stored.
+// firstKey makes the agent's first key. With an idempotency key, the secret is derived
+// from that key and the time at which the agent was made. A registration of the same
+// name after the agent was removed gets another secret. The id of the key also depends
+// on the content of the request. So a repetition is distinguished from another
+// registration with that idempotency key, and nothing more is stored.
 func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, key gateway.Key, err error) {
 	if n.IdempotencyKey == "" {
 		secret, key = gateway.NewKey(0, a.CreatedAt)
@@ -140,8 +143,8 @@ func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, ke
 	return secret, key, nil
 }
 
-// again answers a registration of a name that is taken. Who made it a moment ago, and
-// shows so by the same idempotency key, is answered as the first time.
+// again answers a registration of a name that is taken. A caller that registered it a
+// moment ago, and proves that by the same idempotency key, gets the first answer again.
 func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration,
 	_ error) {
 	address := asked.Address
@@ -151,7 +154,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(ctx, address)
 	if errors.Is(err, gateway.ErrNotFound) {
-		return r, taken // it was removed just now; the next attempt finds out
+		return r, taken // it was removed just now; the next attempt finds that out
 	}
 	if err != nil {
 		return r, err

@@ -10,8 +10,8 @@ import (
 
 var dawn = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 
-// TestBackoff: 1 s, 2 s, 4 s up to an hour, a quarter shorter or longer, the
-// same whenever it is asked, and not the same for every job.
+// TestBackoff: the delays are 1 s, 2 s, 4 s up to an hour, a quarter shorter or longer.
+// A job has the same delay each time, and other jobs have others.
 func TestBackoff(t *testing.T) {
 	differ := false
 	for attempt := 1; attempt <= gateway.MaxAttempts; attempt++ {
@@ -24,17 +24,18 @@ func TestBackoff(t *testing.T) {
 				t.Fatalf("job %d waits %v after attempt %d, want %v to %v", job, got, attempt, least, most)
 			}
 			if got != gateway.Backoff(job, attempt) {
-				t.Fatalf("job %d waits differently after attempt %d when it is asked twice", job, attempt)
+				t.Fatalf("job %d has two different delays after attempt %d", job, attempt)
 			}
 			differ = differ || got != first
 		}
 	}
 	if !differ {
-		t.Error("all jobs wait alike: they would all come back at once")
+		t.Error("all jobs wait equally long and would all be tried again at once")
 	}
 }
 
-// TestWholeSchedule: what nobody takes is tried 169 times, or for seven days.
+// TestWholeSchedule: a message that is never accepted is tried 169 times, or for seven
+// days.
 func TestWholeSchedule(t *testing.T) {
 	p := parcel(1)
 	now := dawn
@@ -64,8 +65,8 @@ func parcel(recipients ...gateway.DeliveryID) *gateway.Parcel {
 	return p
 }
 
-// TestSettle shows for each kind of outcome what is decided, and when the rest
-// is tried again.
+// TestSettle has for each kind of outcome the decision, and when the rest is tried
+// again.
 func TestSettle(t *testing.T) {
 	refusal := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeAuthenticationFailed,
 		Patience: gateway.Patience{For: 24 * time.Hour}}
@@ -74,7 +75,7 @@ func TestSettle(t *testing.T) {
 		Patience:   gateway.Patience{Tries: 4, For: 15 * time.Minute}}
 	for _, c := range []struct {
 		name    string
-		job     gateway.Job // what differs from the usual
+		job     gateway.Job // the members that differ from the default
 		outcome gateway.Outcome
 		at      time.Duration // since the job was begun
 		want    gateway.Event
@@ -135,8 +136,8 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestOutageIsNotCounted: days without a connection do not use up the patience
-// with the first answer that makes no sense.
+// TestOutageIsNotCounted: days without a connection do not use up the patience with the
+// first invalid answer.
 func TestOutageIsNotCounted(t *testing.T) {
 	p, now := parcel(1), dawn
 	p.Attempts = 1
@@ -155,19 +156,19 @@ func TestOutageIsNotCounted(t *testing.T) {
 		attempt(outage)
 	}
 	if s := attempt(odd); len(s.Results) != 0 {
-		t.Fatalf("after %v of outage one odd answer ends with %v, want another try", now.Sub(dawn), s.Results[0].Event)
+		t.Fatalf("after %v of outage one invalid answer ends with %v, want another try", now.Sub(dawn), s.Results[0].Event)
 	}
 	for end := now.Add(25 * time.Hour); now.Before(end); {
 		if s := attempt(odd); len(s.Results) != 0 {
 			return
 		}
 	}
-	t.Error("odd answers for more than a day are still borne")
+	t.Error("invalid answers for more than a day are still retried")
 }
 
-// TestCauseOfThoseThatHadATurn: where an attempt ends before all recipients had
-// their turn, what the others were told is the job's cause, and its patience goes
-// on, whichever recipients they are.
+// TestCauseOfThoseThatHadATurn: where an attempt ends before it reached all recipients,
+// the outcome of the reached ones is the job's cause. Its patience continues, whichever
+// recipients they are.
 func TestCauseOfThoseThatHadATurn(t *testing.T) {
 	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer",
 		Patience: gateway.Patience{For: 24 * time.Hour}}
@@ -179,13 +180,13 @@ func TestCauseOfThoseThatHadATurn(t *testing.T) {
 		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}}, dawn)
 		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason ||
 			s.Same != 6 || !s.Since.Equal(p.Since) {
-			t.Errorf("only recipient %d had a turn: settled as %+v, want its cause, for the sixth time", o.Delivery, s)
+			t.Errorf("only recipient %d was reached: settled as %+v, want its cause, for the sixth time", o.Delivery, s)
 		}
 	}
 }
 
-// TestGivenUpWithoutATurn: when a message is given up because its destination is
-// down, its sender hears that of every recipient.
+// TestGivenUpWithoutATurn: when a message is given up because its destination is down,
+// its sender gets that cause for every recipient.
 func TestGivenUpWithoutATurn(t *testing.T) {
 	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer"}
 	for heard := range gateway.DeliveryID(3) {
@@ -198,14 +199,14 @@ func TestGivenUpWithoutATurn(t *testing.T) {
 		}
 		for _, r := range s.Results {
 			if r.Event != gateway.GiveUp || r.Code != cause.Code || r.Reason != cause.Reason {
-				t.Errorf("only recipient %d had a turn: recipient %d ends with %+v, want the cause", o.Delivery,
+				t.Errorf("only recipient %d was reached: recipient %d ends with %+v, want the cause", o.Delivery,
 					r.Delivery, r)
 			}
 		}
 	}
 }
 
-// TestMixedOutcomes: what is decided is decided, the rest is tried again.
+// TestMixedOutcomes: decided recipients stay decided, and the rest is tried again.
 func TestMixedOutcomes(t *testing.T) {
 	p := parcel(1, 2, 3)
 	p.Attempts = 1
@@ -222,7 +223,8 @@ func TestMixedOutcomes(t *testing.T) {
 	}
 }
 
-// TestReported: senders here hear of their failures, and nobody of a report's.
+// TestReported: senders here get reports of failed messages, and no sender gets one of
+// a failed report.
 func TestReported(t *testing.T) {
 	for _, c := range []struct {
 		job  gateway.Job
@@ -241,8 +243,7 @@ func TestReported(t *testing.T) {
 	}
 }
 
-// TestSeal: a secret opens with its key, in its place, unchanged, and in no
-// other way.
+// TestSeal: a secret opens only unchanged, with its key, kind and name.
 func TestSeal(t *testing.T) {
 	seal, err := gateway.NewSeal(make([]byte, gateway.SealKeySize))
 	if err != nil {
@@ -257,7 +258,7 @@ func TestSeal(t *testing.T) {
 	}
 	again, _ := seal.Close("push", "7", []byte("whsec_x"))
 	if string(again) == string(sealed) {
-		t.Error("sealed twice alike: the nonce is not random")
+		t.Error("two seals of one secret are equal: the nonce is not random")
 	}
 	other, _ := gateway.NewSeal([]byte("0123456789abcdef0123456789abcdef"))
 	changed := append([]byte(nil), sealed...)
@@ -276,9 +277,9 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestNothingGivenUpByADoubtedClock: a recipient is given up for its age, and refused
-// for a trouble that lasts, only when the clock tells how long that is: what began
-// since the clock jumped counts.
+// TestNothingGivenUpByADoubtedClock: while the clock is doubted, only the time since
+// its jump counts. A recipient is given up for its age, or refused for lasting trouble,
+// only by that time.
 func TestNothingGivenUpByADoubtedClock(t *testing.T) {
 	week, quarter := 8*24*time.Hour, 20*time.Minute
 	for name, c := range map[string]struct {

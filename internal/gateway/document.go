@@ -11,38 +11,38 @@ import (
 	"time"
 )
 
-// Document is something small that is stored whole: a signing key, an invitation, what is
-// known of a peer. What must not be read from a copy of the store is sealed.
+// Document is a small record that is stored whole: a signing key, an invitation, what
+// is known of a peer. A part that must stay secret in a copy of the store is sealed.
 type Document struct {
-	Kind    string // what it is for, such as "signing"
-	Name    string // of this one among its kind
-	Sealed  []byte // by a Seal; empty where nothing has to be hidden
-	Facts   []byte // JSON that is no secret, kept as it is
+	Kind    string // its purpose, such as "signing"
+	Name    string // unique within its kind
+	Sealed  []byte // the secret part, encrypted by a Seal; empty without a secret
+	Facts   []byte // JSON that is not secret, stored unchanged
 	Created time.Time
 }
 
 // Documents is the part of a Store that keeps documents.
 type Documents interface {
-	// Documents lists those of a kind, oldest first.
+	// Documents lists the documents of a kind, oldest first.
 	Documents(ctx context.Context, kind string) ([]Document, error)
 
-	// ChangeDocuments has change applied to those of a kind as they are at that
-	// moment and stores what it returns in their place. An error of change is
-	// returned and nothing is stored. So it is when one is of another kind, and
+	// ChangeDocuments applies change to the documents of a kind as they are at that
+	// moment, and stores what it returns in their place. An error of change is returned
+	// and nothing is stored. The same holds when a document is of another kind, and
 	// when two have one name, which is ErrExists.
 	ChangeDocuments(ctx context.Context, kind string, change func([]Document) ([]Document, error)) error
 }
 
-// DocumentChange is a change of the documents of a kind that is made with something else,
-// in one transaction: all of it or nothing. Change is that of ChangeDocuments. It may be
+// DocumentChange is a change of the documents of a kind that is part of another
+// transaction: all of it or nothing. Change is that of ChangeDocuments. It may be
 // called more than once, and only its last result counts.
 type DocumentChange struct {
 	Kind   string
 	Change func([]Document) ([]Document, error)
 }
 
-// Seal encrypts what is stored with a key that is not: AES-256-GCM. The zero
-// value seals nothing.
+// Seal encrypts stored data with a key that is not stored with it: AES-256-GCM. The
+// zero value has no key and every method of it fails.
 type Seal struct{ key []byte }
 
 // SealKeySize is the number of bytes of a Seal's key.
@@ -59,7 +59,8 @@ func NewSeal(key []byte) (Seal, error) {
 // ErrSealed says that a secret was sealed with another key, or for another name.
 var ErrSealed = errors.New("a secret cannot be opened: it was sealed with another key")
 
-// Close encrypts a secret for its place: it opens as that kind and name only.
+// Close encrypts a secret for its kind and name. It can be opened only with the same
+// kind and name.
 func (s Seal) Close(kind, name string, plain []byte) ([]byte, error) {
 	box, err := s.box()
 	if err != nil {
@@ -87,8 +88,8 @@ func (s Seal) Open(kind, name string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// Derive returns 256 bits that only the holder of the seal's key can compute: for each
-// purpose and text its own, and the same every time. HKDF, RFC 5869.
+// Derive returns 256 bits that only the holder of the seal's key can compute. Each
+// purpose and text has its own bits, the same every time. HKDF, RFC 5869.
 func (s Seal) Derive(purpose, text string) (bits [32]byte, err error) {
 	if len(s.key) == 0 {
 		return bits, errNoSeal

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Endpoint is what the endpoint of a push agent is shown beside a message: the
-// signatures of its secrets, and the headers that the agent asked for. Both are
-// stored sealed and nothing lists them.
+// Endpoint is what a request to the endpoint of a push agent carries apart from the
+// message: the secrets that sign it, and the headers that the agent asked for. Both are
+// stored sealed, and no list contains them.
 type Endpoint struct {
 	Secrets []EndpointSecret  `json:"secrets"` // the newest first
 	Headers map[string]string `json:"headers,omitempty"`
@@ -23,15 +23,15 @@ type Endpoint struct {
 // EndpointSecret is one secret that signs what is pushed to an agent.
 type EndpointSecret struct {
 	Secret string    `json:"secret"`
-	Until  time.Time `json:"until,omitzero"` // when it signs no more; zero for the newest
+	Until  time.Time `json:"until,omitzero"` // when it stops signing; zero for the newest
 }
 
-// MaxPushAnswer is how many bytes an endpoint's answer to a push may have that is sent as
-// a reply.
+// MaxPushAnswer is the largest size in bytes of an endpoint's answer to a push that is
+// sent as a reply.
 const MaxPushAnswer = 64 << 10
 
-// SecretOverlap is for how long the secret before the newest one signs too, so
-// that a receiver can take the new one when it suits it.
+// SecretOverlap is how long the secret before the newest one signs too, so that a
+// receiver has time to change to the new one.
 const SecretOverlap = day
 
 const (
@@ -40,12 +40,12 @@ const (
 	maxSecrets   = 4 // that sign at once, however often they are renewed
 )
 
-// EndpointKind is the kind of the secret of an agent's endpoint: each agent has
-// its own, so that one is read and changed without the others.
+// EndpointKind is the kind of the document of an agent's endpoint. Each agent has its
+// own kind, so that its document is read and changed without the others.
 func EndpointKind(agent AgentID) string { return string(PushTo(agent)) }
 
-// Renew gives the endpoint a new secret and returns it. Those before it sign for
-// as long as overlap says.
+// Renew gives the endpoint a new secret and returns it. Earlier secrets sign for
+// overlap longer.
 func (e *Endpoint) Renew(now time.Time, overlap time.Duration) string {
 	b := make([]byte, 32)
 	rand.Read(b) // never fails: it ends the program instead
@@ -74,8 +74,8 @@ func (e Endpoint) Seal(s Seal, agent AgentID, now time.Time) (Document, error) {
 	return Document{Kind: kind, Name: endpointName, Sealed: sealed, Facts: []byte("{}"), Created: now}, err
 }
 
-// OpenEndpoint reads the endpoint from the stored secrets of EndpointKind.
-// ErrNotFound when there is none, ErrSealed when it was sealed with another key.
+// OpenEndpoint reads the endpoint from the stored documents of EndpointKind. The error
+// is ErrNotFound when there is none, and ErrSealed when it was sealed with another key.
 func OpenEndpoint(s Seal, agent AgentID, list []Document) (e Endpoint, err error) {
 	if len(list) == 0 {
 		return e, ErrNotFound
@@ -91,7 +91,7 @@ func OpenEndpoint(s Seal, agent AgentID, list []Document) (e Endpoint, err error
 }
 
 // Sign returns the value of webhook-signature for a body that is pushed now: one
-// signature for each secret that signs still.
+// signature for each secret that still signs.
 func (e Endpoint) Sign(id string, now time.Time, body []byte) (string, error) {
 	var list []string
 	for _, s := range e.Secrets {
@@ -107,8 +107,8 @@ func (e Endpoint) Sign(id string, now time.Time, body []byte) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// SignWebhook signs a body as Standard Webhooks says: v1, HMAC-SHA256 over the
-// id, the time in seconds and the body.
+// SignWebhook signs a body as Standard Webhooks defines: v1, HMAC-SHA256 over the id,
+// the time in seconds and the body.
 func SignWebhook(secret, id string, at time.Time, body []byte) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, secretPrefix))
 	if err != nil || len(key) == 0 {

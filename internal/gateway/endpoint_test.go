@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestSignWebhook: the vector that the authors of Standard Webhooks publish.
+// TestSignWebhook checks the vector that the authors of Standard Webhooks publish.
 func TestSignWebhook(t *testing.T) {
 	const secret, want = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 	got, err := gateway.SignWebhook(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0),
@@ -25,8 +25,8 @@ func TestSignWebhook(t *testing.T) {
 	}
 }
 
-// TestEndpointIsSealed: what is stored shows neither secret nor header, and opens
-// for the agent that it is for with the key that sealed it.
+// TestEndpointIsSealed: the stored document shows neither secret nor header. It opens
+// only for its agent and with the key that sealed it.
 func TestEndpointIsSealed(t *testing.T) {
 	seal, err := gateway.NewSeal(make([]byte, gateway.SealKeySize))
 	if err != nil {
@@ -41,7 +41,7 @@ func TestEndpointIsSealed(t *testing.T) {
 	}
 	if shown, _ := json.Marshal(stored); strings.Contains(string(shown), "canary") ||
 		strings.Contains(string(shown), secret) || strings.Contains(string(stored.Sealed), "canary") {
-		t.Errorf("what is stored shows a secret: %s", shown)
+		t.Errorf("the stored document shows a secret: %s", shown)
 	}
 	opened, err := gateway.OpenEndpoint(seal, 7, []gateway.Document{stored})
 	if err != nil || opened.Headers["Authorization"] != "Bearer canary" || opened.Secrets[0].Secret != secret {
@@ -55,8 +55,8 @@ func TestEndpointIsSealed(t *testing.T) {
 	}
 }
 
-// TestRenewOverlaps: the secret before the new one signs too for as long as was
-// said, and no longer.
+// TestRenewOverlaps: the secret before the new one signs too for the given overlap, and
+// no longer.
 func TestRenewOverlaps(t *testing.T) {
 	var e gateway.Endpoint
 	now, body := time.Unix(1_800_000_000, 0), []byte("{}")

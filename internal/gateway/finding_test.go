@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// reasons are all that the protocol's package gives, none, one from before the
-// revision and one that nobody gives.
+// reasons has all reasons of the protocol's package, none, one from before the
+// revision, and one that does not exist.
 var reasons = []amtp.Reason{
 	"", amtp.ReasonUnsigned, amtp.ReasonMalformed, amtp.ReasonUnsupportedAlgorithm, amtp.ReasonIncomplete,
 	amtp.ReasonInexactNumber,
@@ -17,8 +17,8 @@ var reasons = []amtp.Reason{
 	amtp.ReasonBadSignature, amtp.ReasonExpired, amtp.ReasonNotYetValid, "foreign-domain", "no-such-reason",
 }
 
-// TestShownNeverDisagrees: whatever is stored of a sender, the three forms in
-// which it is shown say the same. AMTP §9.
+// TestShownNeverDisagrees: whatever is stored of a sender, the three forms that are
+// shown agree. AMTP §9.
 func TestShownNeverDisagrees(t *testing.T) {
 	tried := 0
 	for _, class := range []gateway.Class{0, gateway.ClassAgent, gateway.ClassDomain, gateway.ClassAnonymous,
@@ -47,7 +47,7 @@ func TestShownNeverDisagrees(t *testing.T) {
 	}
 }
 
-// agrees checks what is shown of one sender.
+// agrees checks the three forms for one sender.
 func agrees(t *testing.T, e *gateway.Envelope) {
 	t.Helper()
 	s := e.Shown()
@@ -160,7 +160,7 @@ func TestShown(t *testing.T) {
 	}
 	if v := (&gateway.Envelope{Sender: address(t, "ann@far.example"), Class: gateway.ClassAnonymous,
 		Found: of("permerror")}).Shown().Verification; v != nil {
-		t.Errorf("a result that nobody can say: sender_verification is %+v, want none", *v)
+		t.Errorf("an unknown result: sender_verification is %+v, want none", *v)
 	}
 }
 

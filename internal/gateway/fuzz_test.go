@@ -7,9 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// FuzzNext takes a delivery through any events: it is always in one of the
-// states, an event that is refused changes nothing, and what was promised of
-// the way stays true whatever the order.
+// FuzzNext applies any events to a delivery. It is always in one of the states, and a
+// refused event changes nothing. The promises about its history hold in every order.
 func FuzzNext(f *testing.F) {
 	for _, events := range [][]byte{
 		{}, {1, 2, 10, 10}, {1, 3, 1, 3, 1, 5, 11}, {7, 8, 1, 6, 1, 2}, {7, 9}, {12}, {1, 4, 11, 12}, {0, 13, 255},
@@ -38,14 +37,14 @@ func FuzzNext(f *testing.F) {
 	})
 }
 
-// promise checks what must hold of one step on any way.
+// promise checks the conditions on one step of any history.
 func promise(t *testing.T, from gateway.State, event gateway.Event, to gateway.State, inFlight bool) {
 	t.Helper()
 	switch {
 	case (from == gateway.Delivering) != inFlight:
-		t.Fatalf("the delivery is %v, and that it was claimed last is %v", from, inFlight)
+		t.Fatalf("the delivery is %v; claimed by its last event: %v", from, inFlight)
 	case (to == gateway.Delivering) != (event == gateway.Claim):
-		t.Fatalf("%v by %v is %v: only a claim makes it be delivered", from, event, to)
+		t.Fatalf("%v by %v is %v: only a claim leads to Delivering", from, event, to)
 	case from == gateway.Acknowledged && to != gateway.Acknowledged:
 		t.Fatalf("an acknowledgement was undone: %v by %v is %v", from, event, to)
 	case from == gateway.Delivered && to != gateway.Acknowledged:
@@ -53,6 +52,6 @@ func promise(t *testing.T, from gateway.State, event gateway.Event, to gateway.S
 	case to == gateway.Queued && (from == gateway.Failed || from == gateway.Expired) && event != gateway.Redrive:
 		t.Fatalf("a failure was undone: %v by %v is %v", from, event, to)
 	case from == gateway.Rejected || from == gateway.Cancelled:
-		t.Fatalf("the end was left: %v by %v is %v", from, event, to)
+		t.Fatalf("a final state was left: %v by %v is %v", from, event, to)
 	}
 }

@@ -1,11 +1,10 @@
-// Package gateway names what one gateway remembers and promises: agents,
-// messages, deliveries and who may act on them, and the contract of the store
-// that keeps them. It does no I/O; every rule here is a function from values to
-// values.
+// Package gateway defines what one gateway stores and promises: agents, messages,
+// deliveries and who may act on them, and the contract of the store that keeps them. It
+// does no I/O; every rule here is a function from values to values.
 //
-// The promise behind the contract: what [Store.Accept] returned without an
-// error is on stable storage for every recipient that it lists, whatever
-// happens to the process afterwards.
+// The promise behind the contract: a message for which [Store.Accept] returned no error
+// is on stable storage for every recipient that the answer lists, whatever happens to
+// the process afterwards.
 package gateway
 
 import (
@@ -21,8 +20,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// AgentID names an agent for good. It is never used again: the mail of a
-// deleted agent is not inherited by a later one of the same name.
+// AgentID identifies an agent for good. It is never used again: a later agent of the
+// same name does not inherit the mail of a deleted one.
 type AgentID int64
 
 // Agent is one local agent.
@@ -30,7 +29,7 @@ type Agent struct {
 	ID               AgentID
 	Address          amtp.Address // as registered, in this gateway's domain
 	DeliveryMode     string       // pull or push
-	Target           string       // where a push agent receives, never shown to strangers
+	Target           string       // the URL at which a push agent receives, never shown to strangers
 	Description      string
 	Role             string
 	Capabilities     []string
@@ -40,18 +39,19 @@ type Agent struct {
 	CreatedAt        time.Time
 	LastActive       time.Time // to the minute
 	// Damage says what of the row cannot be read, "" when all of it can. Where the
-	// address is Unreadable the agent is as good as removed: nobody can name it.
+	// address is Unreadable the agent is as good as removed: no message can name it.
 	Damage string
 }
 
-// ActiveWithin is how recently an agent was seen to count as active. AMTP §3.
+// ActiveWithin is how recently an agent must have been seen to count as active. AMTP
+// §3.
 const ActiveWithin = 30 * 24 * time.Hour
 
-// Active reports whether the agent was seen lately.
+// Active reports whether the agent was seen within ActiveWithin.
 func (a *Agent) Active(now time.Time) bool { return now.Sub(a.LastActive) < ActiveWithin }
 
-// IsReserved reports whether a local part belongs to the gateway itself: nobody
-// may register it or write under it.
+// IsReserved reports whether a local part belongs to the gateway itself: no agent may
+// register it or send under it.
 func IsReserved(local string) bool {
 	l := strings.ToLower(local)
 	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || l == "echo" || strings.HasPrefix(l, "amtp-")
@@ -66,7 +66,7 @@ type Key struct {
 	LastUsed  time.Time // to the minute
 }
 
-// Class says how a caller proved who it is.
+// Class says how a caller proved its identity.
 type Class int
 
 // The classes. The numbers are stored.
@@ -78,45 +78,46 @@ const (
 )
 
 // Acceptor accepts a message from a principal and stores it. intake.Intake is the only
-// one of a gateway; what the gateway writes itself goes through it, too. The error says
-// why nothing was stored.
+// one of a gateway; messages that the gateway writes itself go through it, too. The
+// error says why nothing was stored.
 type Acceptor interface {
 	Accept(context.Context, Principal, *amtp.Message, RequestID) (*amtp.SendResult, error)
 }
 
-// Principal is who makes a request. Authorisation looks at nothing else, and
-// never at the text of a message. The zero value is nobody.
+// Principal is the caller of a request. Authorisation looks at nothing else, and never
+// at the text of a message. The zero value is a caller without credentials.
 type Principal struct {
 	Agent *Agent // the agent whose key was shown, or nil
 	KeyID string // the key that was shown
 	Admin bool   // the administrator's key was shown
-	// Domain is whose gateway calls: a domain other than ours, for which Found
-	// says what it proved. Only Result "pass" vouches for it.
+	// Domain is the domain whose gateway calls: a domain other than ours, for which
+	// Found says what it proved. Only Result "pass" vouches for it.
 	Domain     amtp.Domain
 	Found      Finding
 	NewlySigns bool // Domain may have sent the same message unsigned before
 	// Settled says that Domain has signed for longer than History.
 	Settled bool
-	// Familiar says that Domain is served when the disk is short, see Peer.Familiar.
+	// Familiar says that Domain is served when the disk is short; see
+	// SenderDomain.Familiar.
 	Familiar bool
 	Gateway  bool // this gateway itself, which writes to For only
 	For      AgentID
-	// Development says that the request meets every condition of the
-	// development profile: nobody proved anything, and the few routes that
-	// the profile opens are open.
+	// Development says that the request meets every condition of the development
+	// profile: the caller proved nothing, and the few routes that the profile opens are
+	// open.
 	Development bool
-	// From is where the request comes from, the zero value when nobody knows: it is
-	// counted by, and decides nothing else.
+	// From is the address from which the request comes, the zero value when it is
+	// unknown. Volume is counted by it, and it decides nothing else.
 	From netip.Addr
 }
 
-// Stranger reports whether the caller showed no credential and is no program of this
-// machine in the development profile. Other gateways are strangers until the signature
-// of a message tells more.
+// Stranger reports whether the caller showed no credential and is not a program on this
+// machine in the development profile. Another gateway is a stranger until the signature
+// of a message proves its domain.
 func (p *Principal) Stranger() bool { return p.Agent == nil && !p.Admin && !p.Development }
 
 // Acting returns the agent that makes the request and the key that it showed, the zero
-// value for a caller who is no agent.
+// value for a caller that is no agent.
 func (p *Principal) Acting() Acting {
 	if p.Agent == nil {
 		return Acting{}
@@ -124,7 +125,7 @@ func (p *Principal) Acting() Acting {
 	return Acting{Agent: p.Agent.ID, Key: p.KeyID}
 }
 
-// Class returns the class under which the principal's messages are kept.
+// Class returns the class with which the principal's messages are stored.
 func (p Principal) Class() Class {
 	switch {
 	case p.Agent != nil:
@@ -148,27 +149,28 @@ type Delivery struct {
 	NextDue   time.Time // zero when nothing is due
 	Delivered time.Time // zero until it is
 	Acked     time.Time // zero until it is
-	Read      time.Time // zero until it is, as far as is known
-	Refused   time.Time // when the recipient refused the work, zero until it is known
+	Read      time.Time // zero until it is known to be
+	Refused   time.Time // when the recipient refused the work, zero until that is known
 	Mode      string    // pull, push, or "" for remote
-	Further   bool      // remote, and another of its domain was named before it
-	// remote, and of a redrive so late that the other side may have forgotten the message, else zero
+	Further   bool      // remote, and another recipient of its domain was named before it
+	// of a remote delivery: the time of a redrive so late that the other side may have
+	// forgotten the message, else zero
 	Redriven  time.Time
 	ErrorCode amtp.Code
 	ErrorText string
 	// Damage says why the row of the delivery cannot be read, "" when it can. Then
-	// Recipient is Unreadable, and nothing is carried to it.
+	// Recipient is Unreadable, and nothing is delivered to it.
 	Damage string
 }
 
-// Unreadable returns the address that stands for one that cannot be read in the
+// Unreadable returns the address that stands for an address which cannot be read in the
 // store. No domain ends in .invalid. RFC 6761 §6.4.
 func Unreadable() amtp.Address {
 	a, _ := amtp.ParseAddress("unreadable@row.invalid") // it is one
 	return a
 }
 
-// RequestID names one request in answers, logs and envelopes.
+// RequestID identifies one request in answers, logs and envelopes.
 type RequestID uint64
 
 // String returns 16 hexadecimal digits.
@@ -178,21 +180,22 @@ func (id RequestID) String() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Envelope is what the gateway knows of a message beside its bytes.
+// Envelope is what the gateway knows of a message apart from its bytes.
 type Envelope struct {
 	ID          amtp.MessageID // canonical: a UUID in lower case
 	GivenID     amtp.MessageID // the sender's own id where it differs
 	Sender      amtp.Address   // as registered when local
 	SenderAgent AgentID        // the local sender, 0 for a remote one
 	Class       Class
-	Found       Finding   // about the sender; shown as Shown says, and in no other way
+	Found       Finding   // about the sender; only Shown presents it
 	ReceivedAt  time.Time // by this gateway
-	Timestamp   time.Time // the sender's when it was plausible, else ReceivedAt
+	Timestamp   time.Time // the sender's when it is plausible, else ReceivedAt
 	Subject     string
 	InReplyTo   amtp.MessageID
-	RequestID   RequestID // of the request that brought it
+	RequestID   RequestID // of the request that sent it
 	// Damage says what of the row cannot be read, "" when all of it can. Then the
-	// sender proved nothing, and is Unreadable where its address is the reason.
+	// sender counts as unproven, and Sender is Unreadable where its address cannot be
+	// read.
 	Damage string
 }
 
@@ -215,7 +218,7 @@ type InboxItem struct {
 	DeliveryCount int
 }
 
-// Status returns the delivery as the wire shows it. AMTP §5.
+// Status returns the delivery in the protocol's form. AMTP §5.
 func (d *Delivery) Status() amtp.RecipientStatus {
 	status, code := d.State.Wire()
 	text := d.ErrorText
@@ -246,7 +249,7 @@ func (d *Delivery) Status() amtp.RecipientStatus {
 	}
 }
 
-// Status returns what became of the message. AMTP §5.
+// Status returns the status of the message and of each recipient. AMTP §5.
 func (r *Record) Status() amtp.MessageStatus {
 	s := amtp.MessageStatus{
 		MessageID:  r.ID,
@@ -281,8 +284,8 @@ func (r *Record) Status() amtp.MessageStatus {
 	return s
 }
 
-// For returns the record as the reader may see it: a recipient sees the others
-// and whether they have the message, but not what they did with it.
+// For returns the record as the reader may see it. A recipient sees the other
+// recipients and whether they have the message, but not what they did with it.
 func (r Record) For(by Reader) Record {
 	if by.Everyone || by.Agent == r.SenderAgent {
 		return r
@@ -298,8 +301,8 @@ func (r Record) For(by Reader) Record {
 	return r
 }
 
-// Conceal hides what the recipient did with the message: it is delivered, and no
-// more.
+// Conceal hides what the recipient did with the message: it shows the delivery as
+// delivered, and nothing later.
 func (d *Delivery) Conceal() {
 	if d.State == Acknowledged {
 		d.State, d.Changed = Delivered, d.Delivered
@@ -307,7 +310,7 @@ func (d *Delivery) Conceal() {
 	d.Acked, d.Read, d.Refused = time.Time{}, time.Time{}, time.Time{}
 }
 
-// Short cuts a stranger's text to what an answer may repeat of it.
+// Short cuts a stranger's text to the length that an answer may repeat.
 func Short(s string) string {
 	if len(s) > 100 {
 		return strings.ToValidUTF8(s[:100], "?") + "…"
@@ -315,8 +318,8 @@ func Short(s string) string {
 	return s
 }
 
-// Storable reports whether a text can stand in any store: it is UTF-8 without control
-// characters. PostgreSQL has no NUL in a text.
+// Storable reports whether any store can hold a text: it is UTF-8 without control
+// characters. PostgreSQL allows no NUL in a text.
 func Storable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

@@ -2,13 +2,13 @@ package gateway
 
 import "github.com/amtp-go/amtp"
 
-// Home is the domain of a gateway that has none of its own. At its gateway, its
-// addresses mean the agents there for good, whatever domain it gets.
+// Home is the domain of a gateway that has no domain of its own. At its gateway, its
+// addresses always mean the agents there, whatever domain the gateway gets later.
 // docs/decisions/013
 const Home amtp.Domain = "localhost"
 
-// AtHome returns the address under which a gateway keeps an agent of the domain
-// that it serves: an address of Home is another name for that one.
+// AtHome returns the address under which a gateway that serves a domain keeps an agent.
+// An address in Home is another name for the agent's address in that domain.
 func AtHome(a amtp.Address, serves amtp.Domain) amtp.Address {
 	if a.Domain() != Home || serves == Home || a.IsZero() {
 		return a

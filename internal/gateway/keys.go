@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// What keys begin with, so that people and secret scanners know them.
+// The prefixes of keys, by which people and secret scanners recognise them.
 const (
 	agentPrefix = "amtp_"
 	adminPrefix = "amtp_admin_"
 )
 
-// NewKey makes an agent's key: the secret, to be shown once, and what is kept
-// of it.
+// NewKey makes an agent's key: the secret, which is shown once, and the Key that is
+// stored.
 func NewKey(agent AgentID, now time.Time) (secret string, key Key) {
 	return keyOfSecret(agentPrefix+random(), agent, now)
 }
 
-// KeyFrom makes the agent's key that belongs to these bits, which nobody else knows:
-// the same one every time.
+// KeyFrom makes the agent's key from these secret bits. The same bits always give the
+// same key.
 func KeyFrom(bits [32]byte, agent AgentID, now time.Time) (secret string, key Key) {
 	return keyOfSecret(agentPrefix+base64.RawURLEncoding.EncodeToString(bits[:]), agent, now)
 }
@@ -37,14 +37,14 @@ func keyOfSecret(secret string, agent AgentID, now time.Time) (string, Key) {
 	}
 }
 
-// KeyID is how a key is named that is known by these bits.
+// KeyID returns the id of a key that is identified by these bits.
 func KeyID(bits [32]byte) string { return "key_" + hex.EncodeToString(bits[:6]) }
 
 // NewAdminKey makes an administrator's key.
 func NewAdminKey() string { return adminPrefix + random() }
 
-// Acting is the agent for which a store does something, and the key that a request showed
-// for it. With Key "" the gateway itself acts, and no key is checked.
+// Acting is the agent for which a store acts, and the key that a request showed for it.
+// With Key "" the gateway itself acts, and no key is checked.
 type Acting struct {
 	Agent AgentID
 	Key   string // Key.ID

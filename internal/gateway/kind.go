@@ -12,27 +12,27 @@ type Kind int
 
 // The kinds. Each has a row in the table below, and a courier.
 const (
-	KindRemote Kind = iota + 1 // carries a message to the gateway of another domain
-	KindPush                   // carries a message to the endpoint of a local agent
-	KindReport                 // tells a local sender what could not be delivered
+	KindRemote Kind = iota + 1 // delivers a message to the gateway of another domain
+	KindPush                   // delivers a message to the endpoint of a local agent
+	KindReport                 // tells a local sender which deliveries failed
 )
 
-// How many attempts may be made at once at one destination.
+// The number of attempts that may run at once at one destination.
 const (
 	MaxWidth  = 192 // one or two HTTP/2 connections carry as many: servers allow a hundred streams on each
 	nearWidth = 8   // at an agent's endpoint, and for what this gateway writes itself
 )
 
-// kindRow says everything that the gateway knows of the jobs of one kind. What depends
-// on the kind asks for a property and compares no kinds, so that a new kind needs a row
-// here and a courier.
+// kindRow has everything that the gateway knows of the jobs of one kind. Code that
+// depends on the kind asks for a property and compares no kinds, so that a new kind
+// needs only a row here and a courier.
 type kindRow struct {
 	kind     Kind
 	name     string // for people
-	prefix   string // with which its destinations begin, colon included; "" for domains
+	prefix   string // the prefix of its destinations, colon included; "" for domains
 	width    int    // attempts that may be made at once at one destination
-	decides  bool   // its deliveries wait for it; without that, its payload says what it is about
-	internal bool   // nobody outside this gateway takes part in an attempt
+	decides  bool   // its deliveries wait for it; without that, its payload names its subject
+	internal bool   // an attempt stays within this gateway
 }
 
 var kinds = []kindRow{
@@ -55,34 +55,35 @@ func (k Kind) row() *kindRow { return &kinds[k-1] }
 // String returns the kind's name.
 func (k Kind) String() string { return k.row().name }
 
-// Prefix returns with what the destinations of the kind begin, "" for those that are
+// Prefix returns the prefix of the destinations of the kind, "" for those that are
 // domains.
 func (k Kind) Prefix() string { return k.row().prefix }
 
 // Width returns how many attempts may be made at once at one destination of the kind.
 func (k Kind) Width() int { return k.row().width }
 
-// Decides reports whether deliveries wait for jobs of the kind, and are decided by their
-// attempts. A job of any other kind has a payload that says what it is about.
+// Decides reports whether deliveries wait for jobs of the kind, and are decided by
+// their attempts. A job of any other kind has a payload that names its subject.
 func (k Kind) Decides() bool { return k.row().decides }
 
-// Internal reports whether nobody outside this gateway takes part in an attempt.
+// Internal reports whether an attempt stays within this gateway, without any other
+// system.
 func (k Kind) Internal() bool { return k.row().internal }
 
-// Destination is what jobs are queued for: jobs for one destination share its
-// fate, and never delay those for another. It is a domain in lower case, or one
-// of the names that PushTo returns, or Reports. A domain has no colon.
+// Destination is the place to which jobs deliver. Jobs for one destination fail
+// together, and never delay those for another. It is a domain in lower case, one of the
+// names that PushTo returns, or Reports. A domain has no colon.
 type Destination string
 
-// Reports is where reports of failures go: into inboxes of this gateway.
+// Reports is the destination of reports of failures: inboxes of this gateway.
 const Reports Destination = "report:"
 
-// PushTo returns the destination of what is pushed to a local agent.
+// PushTo returns the destination of pushes to a local agent.
 func PushTo(agent AgentID) Destination {
 	return Destination(KindPush.Prefix() + strconv.FormatInt(int64(agent), 10))
 }
 
-// Kind returns what the jobs of a destination do.
+// Kind returns the kind of the jobs of a destination.
 func (d Destination) Kind() Kind {
 	if colon := strings.IndexByte(string(d), ':'); colon >= 0 {
 		for i := range kinds {
@@ -94,7 +95,7 @@ func (d Destination) Kind() Kind {
 	return KindRemote
 }
 
-// Agent returns to which local agent is pushed, 0 for any other destination.
+// Agent returns the local agent of a push destination, 0 for any other destination.
 func (d Destination) Agent() int64 {
 	if d.Kind() != KindPush {
 		return 0

@@ -15,12 +15,12 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestKinds: each kind can be told from every other, and has what is asked of it.
+// TestKinds: each kind differs from every other, and has all required properties.
 func TestKinds(t *testing.T) {
 	names, prefixes := make(map[string]bool), make(map[string]bool)
 	for i, k := range gateway.Kinds() {
 		if int(k) != i+1 {
-			t.Errorf("kind %d stands in row %d, want rows in the order of the kinds", k, i+1)
+			t.Errorf("kind %d is in row %d, want rows in the order of the kinds", k, i+1)
 		}
 		if k.String() == "" || names[k.String()] {
 			t.Errorf("kind %d has the name %q, want one of its own", k, k)
@@ -113,7 +113,7 @@ func TestNobodyComparesKinds(t *testing.T) {
 	}
 }
 
-// asksKind says what is wrong with a node, "" if nothing is.
+// asksKind describes the violation in a node, "" without one.
 func asksKind(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
@@ -147,7 +147,7 @@ func namesKind(e ast.Expr) bool {
 	return ok && of.Name == "gateway" && (s.Sel.Name == "Reports" || strings.HasPrefix(s.Sel.Name, "Kind") && s.Sel.Name != "Kind")
 }
 
-// TestAsksKind: the gate finds what it looks for.
+// TestAsksKind: the check finds the violations.
 func TestAsksKind(t *testing.T) {
 	for expression, wrong := range map[string]bool{
 		`d.Kind() == gateway.KindPush`: true, `gateway.Reports != d`: true, `"push:" + id`: true,

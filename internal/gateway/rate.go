@@ -6,24 +6,26 @@ import (
 	"time"
 )
 
-// Rate bounds how much of something may be used: Burst units at once. What was used
-// comes back evenly, all of it within Period. The zero Rate bounds nothing.
+// Rate bounds the use of a resource: Burst units at once. Used units come back evenly,
+// all of them within Period. The zero Rate bounds nothing.
 type Rate struct {
 	Burst  int64
 	Period time.Duration
 }
 
-// Spent says how much of two rates is used, that of messages and that of bytes: by
-// when all that was used has come back, in microseconds since 1970. The zero value
-// is nothing used. Whatever the rates are, two values can be added.
+// Spent says how much of two rates is used, that of messages and that of bytes. Each
+// value is the time, in microseconds since 1970, at which everything used has come
+// back. The zero value means that nothing is used. Two values can be added whatever the
+// rates are.
 type Spent [2]int64
 
-// maxDebt is how far ahead of the clock a Spent may be. What is further was written
-// before a clock went back.
+// maxDebt is how far ahead of the clock a Spent may be. A value further ahead was
+// written before a clock went back.
 const maxDebt = int64(4 * time.Hour / time.Microsecond)
 
-// Cost returns how long n units of the rate take to come back, in microseconds. It
-// is never more than the whole rate: what is larger than Burst may be used alone.
+// Cost returns how long n units of the rate take to come back, in microseconds. It is
+// never more than the whole Period: a use larger than Burst is allowed when nothing
+// else is used.
 func (r Rate) Cost(n int64) int64 {
 	if r.Burst <= 0 || n <= 0 {
 		return 0
@@ -33,8 +35,8 @@ func (r Rate) Cost(n int64) int64 {
 	return min(int64(cost), period)
 }
 
-// Wait returns how long a use has to wait that takes so much to come back, when the
-// rate is used until then. It is 0 when the use is within the rate now.
+// Wait returns how long a use of this cost has to wait when the rate is used until
+// then. It is 0 when the use is within the rate now.
 func (r Rate) Wait(until, cost, now int64) time.Duration {
 	if r.Burst <= 0 {
 		return 0
@@ -43,13 +45,13 @@ func (r Rate) Wait(until, cost, now int64) time.Duration {
 	return time.Duration(max(over, 0)) * time.Microsecond
 }
 
-// Debt returns how much of the rate is used, as the time that it takes to come back.
-// A clock that went back makes nobody wait for longer than two periods.
+// Debt returns how much of the rate is used, as the time until it comes back. It is two
+// periods at the most, so that a clock that went back makes no caller wait longer.
 func (r Rate) Debt(until, now int64) int64 {
 	return min(max(until-now, 0), 2*r.Period.Microseconds())
 }
 
-// Add returns what is used after uses at now that cost so much.
+// Add returns the Spent after uses of this cost at now.
 func (s Spent) Add(cost [2]int64, now int64) Spent {
 	for i := range s {
 		if cost[i] > 0 {
@@ -59,20 +61,20 @@ func (s Spent) Add(cost [2]int64, now int64) Spent {
 	return s
 }
 
-// Tally is what one gateway used of a budget, and has not told the others on its
+// Tally is one gateway's use of a budget that it has not told the other gateways on its
 // store yet.
 type Tally struct {
 	Name string // of the budget, the same in every gateway
 	Cost [2]int64
 }
 
-// Tallies is what the gateways on one store share of what each of them counts.
+// Tallies shares the counts of the gateways on one store.
 type Tallies interface {
-	// Tally adds each tally to what all gateways used of its budget by now, and
-	// returns that in the same order. No name stands there twice. It need not survive
-	// a crash of the store: then everybody begins anew.
+	// Tally adds each tally to the use of its budget by all gateways at now, and
+	// returns the sums in the same order. The list has each name once. The sums need
+	// not survive a crash of the store: then every budget begins anew.
 	Tally(ctx context.Context, list []Tally, now time.Time) ([]Spent, error)
 
-	// ForgetSpent forgets budgets of which everything has come back by now.
+	// ForgetSpent deletes budgets whose use has all come back by now.
 	ForgetSpent(ctx context.Context, now time.Time) error
 }

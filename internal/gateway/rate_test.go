@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRate: whatever is asked for and whenever, what is used in any span of time is no
-// more than the burst and what comes back in the span; and who waits as long as he is
+// TestRate: in any span of time the use is at most the burst and the units that come
+// back in the span, whatever the requests are. A caller that waits as long as it is
 // told is served.
 func TestRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -25,10 +25,10 @@ func TestRate(t *testing.T) {
 			wait := r.Wait(spent[0], cost, now)
 			if wait > 0 {
 				if r.Wait(spent[0], cost, now+wait.Microseconds()) != 0 {
-					t.Fatalf("after a wait of %v it is to wait again", wait)
+					t.Fatalf("after a wait of %v the use has to wait again", wait)
 				}
 				if wait > r.Period {
-					t.Fatalf("it is to wait for %v, longer than the period of %v", wait, r.Period)
+					t.Fatalf("the use has to wait for %v, longer than the period of %v", wait, r.Period)
 				}
 				continue
 			}
@@ -48,21 +48,21 @@ func TestRate(t *testing.T) {
 	})
 }
 
-// TestRateAfterAClockWentBack: nobody waits for longer than two periods.
+// TestRateAfterAClockWentBack: no use waits for longer than two periods.
 func TestRateAfterAClockWentBack(t *testing.T) {
 	r := Rate{Burst: 10, Period: time.Minute}
 	now := time.Now().UnixMicro()
 	spent := Spent{}.Add([2]int64{r.Cost(10)}, now)
 	before := now - (300 * 24 * time.Hour).Microseconds()
 	if wait := r.Wait(spent[0], r.Cost(1), before); wait > 2*r.Period {
-		t.Errorf("at a clock that went back by 300 days it is to wait for %v, want at most two minutes", wait)
+		t.Errorf("after the clock went back by 300 days the use has to wait for %v, want at most two minutes", wait)
 	}
 	if spent = spent.Add([2]int64{1}, before); spent[0] > before+maxDebt+1 {
-		t.Errorf("what is used then lies %dµs ahead, want at most %d", spent[0]-before, maxDebt)
+		t.Errorf("a use then is %dµs ahead, want at most %d", spent[0]-before, maxDebt)
 	}
 }
 
-// TestRateBoundsNothing: the zero rate.
+// TestRateBoundsNothing: the zero rate bounds nothing.
 func TestRateBoundsNothing(t *testing.T) {
 	var r Rate
 	if r.Cost(1<<40) != 0 || r.Wait(1<<60, 1<<40, 0) != 0 {
@@ -70,10 +70,10 @@ func TestRateBoundsNothing(t *testing.T) {
 	}
 }
 
-// TestCostIsBounded: what is larger than the burst may be used alone.
+// TestCostIsBounded: a use larger than the burst is allowed when nothing else is used.
 func TestCostIsBounded(t *testing.T) {
 	r := Rate{Burst: 10, Period: time.Minute}
 	if got := r.Cost(11); got != r.Period.Microseconds() || r.Wait(0, got, 1) != 0 {
-		t.Errorf("11 of 10 cost %d, want one period, and to be used alone", got)
+		t.Errorf("11 of 10 cost %d, want one period", got)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Refusal is what a caller hears of an error: the *amtp.Error that it is or wraps, and
-// otherwise the text for a store's error that has no better one where it is met. Faults
-// are INTERNAL: their cause is for the log.
+// Refusal is the answer to a caller for an error: the *amtp.Error that it is or wraps,
+// and otherwise the text for a store's error that has no better one where it occurs.
+// Faults are INTERNAL: their cause is for the log.
 func Refusal(err error) *amtp.Error {
 	if e, ok := errors.AsType[*amtp.Error](err); ok && e != nil {
 		return e
@@ -41,7 +41,7 @@ func Refusal(err error) *amtp.Error {
 	return e
 }
 
-// CodeOf is the code of Refusal(err), "" for no error.
+// CodeOf returns the code of Refusal(err), "" for no error.
 func CodeOf(err error) amtp.Code {
 	if err == nil {
 		return ""
@@ -49,8 +49,8 @@ func CodeOf(err error) amtp.Code {
 	return Refusal(err).Code
 }
 
-// AtFault reports whether a code says that the gateway, or what it depends on, is at
-// fault, and not the caller.
+// AtFault reports whether a code says that the gateway, or a service on which it
+// depends, is at fault, and not the caller.
 func AtFault(code amtp.Code) bool {
 	switch code {
 	case amtp.CodeTemporaryFailure, amtp.CodeSignatureKeyUnavailable, amtp.CodeCertificateFailed, amtp.CodeInternal:
@@ -59,7 +59,7 @@ func AtFault(code amtp.Code) bool {
 	return false
 }
 
-// NeedAdmin is the refusal of a caller without the administrator's key.
+// NeedAdmin returns the refusal of a caller without the administrator's key.
 func NeedAdmin(p *Principal) error {
 	if p.Agent != nil {
 		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",

@@ -2,12 +2,13 @@ package gateway
 
 import "time"
 
-// Retention says how long things are kept. Every length counts from the last
-// change of a delivery: its acknowledgement, its arrival, its failure.
+// Retention says how long data is kept. Every length counts from the last change of a
+// delivery: its acknowledgement, its arrival, its failure.
 type Retention struct {
 	Acknowledged   time.Duration // body, for a local recipient who acknowledged it
-	Unacknowledged time.Duration // body, for a local recipient who did not
-	// body, for a recipient elsewhere who has it, and for one by push who did not acknowledge it
+	Unacknowledged time.Duration // body, for a local recipient who did not acknowledge it
+	// body, for a recipient in another domain who has it, and for one by push who did
+	// not acknowledge it
 	Sent   time.Duration
 	Failed time.Duration // body, for a recipient who will never have it
 	Status time.Duration // the message with its deliveries, without the body
@@ -16,11 +17,11 @@ type Retention struct {
 
 const day = 24 * time.Hour
 
-// MinKeys is the shortest time for which an idempotency key is remembered: a
-// peer tries for seven days (AMTP §5), and its clock and queue may be late.
+// MinKeys is the shortest time for which an idempotency key is kept: a peer tries for
+// seven days (AMTP §5), and its clock and queue may be late.
 const MinKeys = 9 * day
 
-// DefaultRetention returns what holds where nobody says otherwise.
+// DefaultRetention returns the lengths that apply where the configuration sets none.
 func DefaultRetention() Retention {
 	return Retention{
 		Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
@@ -28,13 +29,13 @@ func DefaultRetention() Retention {
 	}
 }
 
-// Shortest returns an age that nothing is purged before.
+// Shortest returns the smallest age at which a body may be purged.
 func (r Retention) Shortest() time.Duration {
 	return min(r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed)
 }
 
-// BodyEnds returns until when the body is kept: as long as any delivery wants
-// it. It does not end while one of them is not decided.
+// BodyEnds returns until when the body is kept: as long as any delivery needs it. It
+// does not end while one of them is not decided.
 func (r Retention) BodyEnds(deliveries []Delivery) (at time.Time, ends bool) {
 	for i := range deliveries {
 		d := &deliveries[i]
@@ -49,7 +50,7 @@ func (r Retention) BodyEnds(deliveries []Delivery) (at time.Time, ends bool) {
 	return at, len(deliveries) > 0
 }
 
-// body returns how long one delivery wants the body after its last change.
+// body returns how long one delivery needs the body after its last change.
 func (r Retention) body(d *Delivery) (keep time.Duration, decided bool) {
 	switch d.State {
 	case Acknowledged:
@@ -68,8 +69,8 @@ func (r Retention) body(d *Delivery) (keep time.Duration, decided bool) {
 	return 0, false
 }
 
-// StatusEnds returns until when the message is known at all: never shorter than
-// its body.
+// StatusEnds returns until when the message itself is kept: never shorter than its
+// body.
 func (r Retention) StatusEnds(deliveries []Delivery) (at time.Time, ends bool) {
 	at, ends = r.BodyEnds(deliveries)
 	if until := lastChange(deliveries).Add(r.Status); until.After(at) {
@@ -78,9 +79,9 @@ func (r Retention) StatusEnds(deliveries []Delivery) (at time.Time, ends bool) {
 	return at, ends
 }
 
-// KeyEnds returns until when an idempotency key is remembered that was last
-// used at that time: never shorter than MinKeys after the last change of a
-// delivery, and never while one is not decided.
+// KeyEnds returns until when an idempotency key is kept that was last used at that
+// time. It is kept at least until MinKeys after the last change of a delivery, and
+// while a delivery is not decided.
 func (r Retention) KeyEnds(used time.Time, deliveries []Delivery) (at time.Time, ends bool) {
 	if last := lastChange(deliveries); last.After(used) {
 		used = last
@@ -89,21 +90,21 @@ func (r Retention) KeyEnds(used time.Time, deliveries []Delivery) (at time.Time,
 	return used.Add(max(r.Keys, MinKeys)), ends
 }
 
-// Kept is what the end of a message depends on.
+// Kept is the data on which the end of a message depends.
 type Kept struct {
-	Body       bool // it is there
+	Body       bool // the body is stored
 	Deliveries []Delivery
-	Keys       []time.Time // when idempotency keys were used that no body tells
+	Keys       []time.Time // when the idempotency keys were used that are stored apart from a body
 }
 
-// LookTime is the shortest time after which a message is looked at again of which
-// nothing could be removed.
+// LookTime is the shortest time after which Purge looks again at a message that had
+// nothing to remove.
 const LookTime = 10 * time.Minute
 
-// LookAgain returns when a message that was looked at now is to be looked at again.
-// Nothing of it is due before. What agents, gateways and operators do meanwhile moves
-// the end of a body to Shortest after that at the earliest. Without a body only
-// two things move an end: another key, and a retry that adds a recipient.
+// LookAgain returns when Purge looks again at a message that it looked at now. Nothing
+// of the message is due before. Agents, gateways and operators can meanwhile move the
+// end of a body to Shortest after that at the earliest. Without a body only two changes
+// move an end: another key, and a retry that adds a recipient.
 func (r Retention) LookAgain(k Kept, now time.Time) time.Time {
 	at, ends := time.Time{}, false
 	if k.Body {
@@ -115,16 +116,16 @@ func (r Retention) LookAgain(k Kept, now time.Time) time.Time {
 		at = r.nextEnd(k, now)
 	}
 	if !at.After(now) {
-		return now.Add(LookTime) // something holds it: a job, a key, or that it is the newest
+		return now.Add(LookTime) // it is still needed: by a job or a key, or because it is the newest
 	}
 	if latest := now.Add(r.longest()); at.After(latest) {
-		return latest // it is of a clock that was ahead
+		return latest // it was written by a clock that was ahead
 	}
 	return at
 }
 
-// nextEnd returns the first end of a message without a body that is still to come,
-// the zero time when there is none.
+// nextEnd returns the first future end of a message without a body, the zero time when
+// there is none.
 func (r Retention) nextEnd(k Kept, now time.Time) (next time.Time) {
 	note := func(at time.Time, ends bool) {
 		if ends && at.After(now) && (next.IsZero() || at.Before(next)) {
@@ -138,25 +139,25 @@ func (r Retention) nextEnd(k Kept, now time.Time) (next time.Time) {
 	return next
 }
 
-// longest returns an age at which everything of a message has ended, unless
-// something changes meanwhile.
+// longest returns an age at which everything of a message has ended, unless it changes
+// meanwhile.
 func (r Retention) longest() time.Duration {
 	return max(r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed, r.Status, r.Keys, MinKeys)
 }
 
-// Shorter reports whether something is kept shorter than by the other retention.
+// Shorter reports whether r keeps any data for a shorter time than the other retention.
 func (r Retention) Shorter(than Retention) bool {
 	return r.Acknowledged < than.Acknowledged || r.Unacknowledged < than.Unacknowledged || r.Sent < than.Sent ||
 		r.Failed < than.Failed || r.Status < than.Status || r.Keys < than.Keys
 }
 
-// SenderDomain is how long a domain is remembered after its last message: as long as the
-// status of that, and never shorter than it is held to its signatures and its
-// retries may come.
+// SenderDomain is how long a domain is kept after its last message: as long as that
+// message's status, and at least as long as the domain is held to its signatures and
+// its retries may come.
 func (r Retention) SenderDomain() time.Duration { return max(r.Status, Sticky, MinKeys) }
 
-// Agent is how long an agent that was removed is known at the least, whether a
-// message names it or not: what was under way when it left has ended by then.
+// Agent is how long a removed agent is kept at the least, whether a message names it or
+// not. All work that was under way when it was removed has ended by then.
 func (r Retention) Agent() time.Duration { return day }
 
 func lastChange(deliveries []Delivery) (last time.Time) {
@@ -168,15 +169,15 @@ func lastChange(deliveries []Delivery) (last time.Time) {
 	return last
 }
 
-// Purged says what one Purge did.
+// Purged says what one Purge removed.
 type Purged struct {
-	Bodies     int   // bodies removed; their messages are known still
-	Messages   int   // messages forgotten, with their deliveries, aliases and keys
-	Keys       int   // idempotency keys forgotten
-	Peers      int   // domains forgotten
-	Agents     int   // removed agents forgotten
-	Unreadable int   // bodies that are due and cannot be read, which therefore stay
+	Bodies     int   // bodies removed; their messages are still stored
+	Messages   int   // messages deleted, with their deliveries, aliases and keys
+	Keys       int   // idempotency keys deleted
+	Peers      int   // domains deleted
+	Agents     int   // removed agents deleted
+	Unreadable int   // due bodies that cannot be read and therefore stay
 	Looked     int   // messages looked at
-	Next       int64 // where to go on
-	Done       bool  // behind Next nothing can be due yet
+	Next       int64 // the position at which the next call continues
+	Done       bool  // no message after Next can be due yet
 }

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLookAgain: whatever happens to a message between two looks at it, nothing of it
-// ends before the second look.
+// TestLookAgain: whatever happens to a message between two looks at it, none of its
+// data ends before the second look.
 func TestLookAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		days := func(name string, least, most int) time.Duration {
@@ -31,7 +31,7 @@ func TestLookAgain(t *testing.T) {
 			}
 			d.State = rapid.SampledFrom([]State{Queued, Delivered, Acknowledged, Failed}).Draw(t, "state")
 			if !k.Body && d.State == Queued {
-				d.State = Delivered // what waits has its body
+				d.State = Delivered // a waiting delivery has its body
 			}
 			k.Deliveries = append(k.Deliveries, d)
 		}
@@ -49,7 +49,7 @@ func TestLookAgain(t *testing.T) {
 		if again.After(now.Add(r.longest())) {
 			t.Fatalf("LookAgain = %v, want no later than %v after %v", again, r.longest(), now)
 		}
-		// What an agent, a gateway or an operator does meanwhile.
+		// The changes that an agent, a gateway or an operator makes meanwhile.
 		between := now.Add(time.Duration(rapid.Int64Range(0, int64(again.Sub(now))).Draw(t, "between")))
 		i := rapid.IntRange(0, len(k.Deliveries)-1).Draw(t, "which")
 		d := &k.Deliveries[i]
@@ -70,14 +70,14 @@ func TestLookAgain(t *testing.T) {
 		for _, used := range k.Keys {
 			at, ends := r.KeyEnds(used, k.Deliveries)
 			if open(at, ends) {
-				t.Fatalf("a key ends at %v, and is looked at at %v, after a look at %v", at, again, now)
+				t.Fatalf("a key ends at %v, and the message is looked at at %v, after a look at %v", at, again, now)
 			}
 			if at.After(end) {
 				end = at // the message waits for its keys
 			}
 		}
 		if open(end, ends) {
-			t.Fatalf("the message ends at %v, and is looked at at %v, after a look at %v", end, again, now)
+			t.Fatalf("the message ends at %v, and the next look is at %v, after a look at %v", end, again, now)
 		}
 	})
 }

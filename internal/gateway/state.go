@@ -7,16 +7,16 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// State is where one delivery stands. docs/states.md draws the transitions.
+// State is the state of one delivery. docs/states.md draws the transitions.
 type State int
 
 // The states. The numbers are stored.
 const (
-	Queued       State = 1  // durable, due, nobody works on it
+	Queued       State = 1  // durable and due, without a lease
 	Delivering   State = 2  // leased by a worker
 	Retrying     State = 3  // waits for its next due time
 	Held         State = 4  // waits for a decision
-	Delivered    State = 5  // in the inbox, or taken by the other side
+	Delivered    State = 5  // in the inbox, or accepted by the other side
 	Acknowledged State = 6  // the recipient is done with it
 	Failed       State = 7  // refused for good
 	Expired      State = 8  // attempts or days ran out
@@ -24,23 +24,23 @@ const (
 	Cancelled    State = 10 // withdrawn before delivery
 )
 
-// Event is what happens to a delivery.
+// Event is a change of a delivery.
 type Event int
 
 // The events.
 const (
 	Claim    Event = iota + 1 // a worker takes a lease; the attempt counts from here
-	Success                   // the recipient has it
+	Success                   // the recipient has the message
 	Postpone                  // the attempt failed and may be tried again
 	Refuse                    // the attempt failed for good
 	GiveUp                    // the attempt failed and was the last allowed
 	Lapse                     // the lease ended without a result
-	Hold                      // policy wants a decision first
+	Hold                      // policy requires a decision first
 	Release                   // the decision: deliver
 	Reject                    // the decision: do not
 	Ack                       // the recipient acknowledges
 	Redrive                   // an operator tries a failed one again
-	Cancel                    // the sender or an operator withdraws it
+	Cancel                    // the sender or an operator cancels it
 	Return                    // the first attempt was not made after all
 )
 
@@ -59,7 +59,7 @@ var eventNames = map[Event]string{
 func (s State) String() string { return stateNames[s] }
 func (e Event) String() string { return eventNames[e] }
 
-// transitions lists every allowed step; anything else is a defect.
+// transitions lists every allowed transition; any other is a defect.
 var transitions = map[State]map[Event]State{
 	Queued:   {Claim: Delivering, Hold: Held, Cancel: Cancelled},
 	Retrying: {Claim: Delivering, Cancel: Cancelled},
@@ -74,9 +74,8 @@ var transitions = map[State]map[Event]State{
 	Cancelled:    {},
 }
 
-// Next returns the state that follows from s by e. A step that is not allowed
-// is an error and leaves the delivery as it was. Success on a held delivery is
-// its release into a local inbox.
+// Next returns the state that follows from s by e. A transition that is not allowed is
+// an error and returns s. Success on a held delivery is its release into a local inbox.
 func Next(s State, e Event) (State, error) {
 	next, ok := transitions[s][e]
 	if !ok {
@@ -85,8 +84,8 @@ func Next(s State, e Event) (State, error) {
 	return next, nil
 }
 
-// Wire returns the protocol's word for s, and the code that goes with it where
-// the protocol has one word for several states.
+// Wire returns the protocol's status for s, and the error code that distinguishes s
+// where the protocol has one status for several states.
 func (s State) Wire() (amtp.Status, amtp.Code) {
 	switch s {
 	case Queued, Held:
@@ -112,9 +111,9 @@ func (s State) Pending() bool {
 	return s == Queued || s == Delivering || s == Retrying || s == Held
 }
 
-// Summary returns the status of a message from those of its recipients: failed
-// if all failed, delivered if all delivered, else retrying if any is, else
-// delivering if any is, else queued.
+// Summary returns the status of a message from those of its recipients: failed if all
+// failed, delivered if all delivered, else retrying if any is, else delivering if any
+// is, else queued.
 func Summary(deliveries []Delivery) amtp.Status {
 	count := make(map[amtp.Status]int, 2)
 	for i := range deliveries {
@@ -135,9 +134,9 @@ func Summary(deliveries []Delivery) amtp.Status {
 }
 
 // InStatus reports whether the filter word want selects a message with these
-// deliveries. No word selects every message. amtp.StatusPending selects a
-// message that is not decided for a recipient: queued, delivering, retrying or
-// held. Any other word selects by [Summary]. AMTP §5.
+// deliveries. No word selects every message. amtp.StatusPending selects a message that
+// is not decided for some recipient: queued, delivering, retrying or held. Any other
+// word selects by [Summary]. AMTP §5.
 func InStatus(deliveries []Delivery, want amtp.Status) bool {
 	switch want {
 	case "":

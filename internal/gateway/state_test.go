@@ -17,11 +17,10 @@ var events = []gateway.Event{
 	gateway.Hold, gateway.Release, gateway.Reject, gateway.Ack, gateway.Redrive, gateway.Cancel, gateway.Return,
 }
 
-// no stands for a step that is refused.
+// no stands for a refused step.
 const no gateway.State = 0
 
-// nexts has a row per state and a column per event, in the order of states and
-// events.
+// nexts has a row per state and a column per event, in the order of states and events.
 var nexts = [][]gateway.State{
 	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel, return
 	// queued

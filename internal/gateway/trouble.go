@@ -8,22 +8,22 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// trouble is what one recipient met again and again, and for how long it is to be
-// left alone. The zero value is none.
+// trouble is one recipient's repeated failure, and the time before which it is not
+// tried again. The zero value is none.
 type trouble struct {
 	code  amtp.Code
 	since time.Time // of the first attempt in a row
 	same  int       // attempts in that row
-	until time.Time // before which it is not tried, zero when it need not wait longer than its job
+	until time.Time // the earliest time of the next attempt, zero when it need not wait longer than its job
 }
 
-// waits reports whether the recipient is left alone at now. For longer than MaxWait
-// none is: that was noted by a clock that was ahead.
+// waits reports whether the recipient is not tried at now. A wait longer than MaxWait
+// does not count: it was written by a clock that was ahead.
 func (t trouble) waits(now time.Time) bool { return t.until.After(now) && t.until.Sub(now) <= MaxWait }
 
-// after returns the trouble after one more outcome. What is borne as long as
-// anything is tried leaves no trace, so that an outage of days does not use up the
-// patience with what follows it.
+// after returns the trouble after one more outcome. An outcome without a limited
+// patience leaves no trouble, so that an outage of days does not use up the patience
+// with a later failure.
 func (t trouble) after(o *Outcome, now time.Time) trouble {
 	switch {
 	case o.Patience == Patience{}:
@@ -34,8 +34,8 @@ func (t trouble) after(o *Outcome, now time.Time) trouble {
 	return trouble{code: t.code, since: t.since, same: t.same + 1}
 }
 
-// trouble returns that of a recipient: its own where it has one, and else what is
-// true of all of the job.
+// trouble returns the trouble of a recipient: its own where it has one, and else that
+// of the job.
 func (j *Job) trouble(own map[DeliveryID]trouble, d DeliveryID) trouble {
 	if t, ok := own[d]; ok {
 		return t
@@ -46,9 +46,9 @@ func (j *Job) trouble(own map[DeliveryID]trouble, d DeliveryID) trouble {
 	return trouble{code: j.Code, since: j.Since, same: j.Same}
 }
 
-// others writes down the recipients that fare otherwise than the job: a line for
-// each with its delivery, since when in microseconds, how often, until when it
-// waits, and the code.
+// others encodes the recipients that differ from the job. Each has a line with its
+// delivery, the start of its trouble in microseconds, the number of attempts, the end
+// of its wait, and the code.
 func (r *rest) others(s *Settlement) string {
 	var b strings.Builder
 	for _, w := range r.list {
@@ -74,7 +74,7 @@ func (r *rest) others(s *Settlement) string {
 	return b.String()
 }
 
-// troubles reads what others wrote. A line that does not read says nothing.
+// troubles decodes the text that others wrote. A line that cannot be read is ignored.
 func (j *Job) troubles() map[DeliveryID]trouble {
 	if j.Troubles == "" {
 		return nil
@@ -101,8 +101,8 @@ func (j *Job) troubles() map[DeliveryID]trouble {
 	return own
 }
 
-// Retimed returns the Troubles of a job with other times in them: since and until
-// give for each that is there the one that it counts as, in microseconds.
+// Retimed returns the Troubles of a job with corrected times. The functions since and
+// until return, for each time that is present, the corrected one, in microseconds.
 func Retimed(troubles string, since, until func(int64) int64) string {
 	if troubles == "" {
 		return ""
@@ -136,9 +136,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// Now returns the parcel for the recipients that are tried at now: all but those
-// that asked to be left alone for longer than the job waits, and all where there are
-// no others.
+// Now returns the parcel with only the recipients that are tried at now: all but those
+// that asked for a longer delay than the job waits, and all where there are no others.
 func (p *Parcel) Now(now time.Time) Parcel {
 	own := p.troubles()
 	if len(own) == 0 {

@@ -10,14 +10,14 @@ import (
 
 const day = 24 * time.Hour
 
-// life makes attempts at a parcel, at the times that their settlements say, until
-// nothing is left or the time is over.
+// life makes attempts at a parcel, at the times that their settlements give, until no
+// recipient is left or the time is over.
 type life struct {
 	*gateway.Parcel
 	now   time.Time
 	made  map[gateway.DeliveryID]int            // attempts at each recipient
-	ended map[gateway.DeliveryID]gateway.Result // what was decided
-	at    map[gateway.DeliveryID]time.Duration  // and when, since the first attempt
+	ended map[gateway.DeliveryID]gateway.Result // the decisions
+	at    map[gateway.DeliveryID]time.Duration  // the times of the decisions, since the first attempt
 }
 
 func newLife(recipients ...gateway.DeliveryID) *life {
@@ -25,8 +25,8 @@ func newLife(recipients ...gateway.DeliveryID) *life {
 		ended: make(map[gateway.DeliveryID]gateway.Result), at: make(map[gateway.DeliveryID]time.Duration)}
 }
 
-// run makes the attempts. What carry returns of a recipient is what it was told;
-// nil is no turn.
+// run makes the attempts. carry returns the outcome for a recipient; nil means that the
+// attempt did not reach it.
 func (l *life) run(until time.Duration, carry func(d gateway.DeliveryID, since time.Duration) *gateway.Outcome) {
 	for len(l.Recipients) > 0 && l.now.Sub(dawn) <= until {
 		l.Attempts++
@@ -55,8 +55,8 @@ func (l *life) run(until time.Duration, carry func(d gateway.DeliveryID, since t
 	}
 }
 
-// TestEachHasItsOwnPatience: recipients with different troubles use up the
-// patience with their own, in whatever order they are told of them.
+// TestEachHasItsOwnPatience: recipients with different troubles use up the patience
+// with their own, in whatever order the troubles occur.
 func TestEachHasItsOwnPatience(t *testing.T) {
 	denied := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeAccessDenied,
 		Patience: gateway.Patience{For: day}}
@@ -123,8 +123,8 @@ func TestEachHasItsOwnPatience(t *testing.T) {
 	}
 }
 
-// TestOneWaitsAndOthersDoNot: who asks to be left alone for a day is, and nobody
-// else is for that.
+// TestOneWaitsAndOthersDoNot: a recipient that asks for a day's delay gets it, and the
+// other recipients are not delayed.
 func TestOneWaitsAndOthersDoNot(t *testing.T) {
 	l := newLife(1, 2, 3)
 	delivered := false
@@ -148,8 +148,7 @@ func TestOneWaitsAndOthersDoNot(t *testing.T) {
 	}
 }
 
-// TestRetimed: the times in troubles are changed, those that are there, and nothing
-// else is.
+// TestRetimed: only the times in troubles change, those that are present.
 func TestRetimed(t *testing.T) {
 	later := func(by int64) func(int64) int64 { return func(n int64) int64 { return n + by } }
 	for was, want := range map[string]string{
@@ -164,8 +163,8 @@ func TestRetimed(t *testing.T) {
 	}
 }
 
-// TestTroublesThatDoNotRead: what is no line of troubles says nothing, and does no
-// harm.
+// TestTroublesThatDoNotRead: a text that is not a line of troubles is ignored and does
+// no harm.
 func TestTroublesThatDoNotRead(t *testing.T) {
 	for _, text := range []string{"x", "1 2 3", "1 2 3 x A\n", "\n\n", "1 2 3 4 5 6\n",
 		"99 1 1 9223372036854775807 A\n"} {
@@ -181,8 +180,8 @@ func TestTroublesThatDoNotRead(t *testing.T) {
 	}
 }
 
-// TestNow: an attempt that an operator asks for is made at those that do not wait
-// longer than their job, and at all where there are no others.
+// TestNow: an attempt that an operator requests goes to the recipients that do not wait
+// longer than their job, and to all where there are no others.
 func TestNow(t *testing.T) {
 	l := newLife(1, 2)
 	waits := time.Hour

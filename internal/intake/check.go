@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Candidate is a message whose sender is known, on its way through the checks.
+// Candidate is a message with a known sender that is being checked.
 type Candidate struct {
 	Principal *gateway.Principal
 	Message   *amtp.Message
@@ -15,8 +15,8 @@ type Candidate struct {
 	list      recipients
 }
 
-// Check decides whether a message is taken. It returns the refusal of the whole
-// message, or nil; single recipients it refuses with Candidate.Refuse. It sees each
+// Check decides whether a message is accepted. It returns the refusal of the whole
+// message, or nil. It refuses single recipients with Candidate.Refuse. It sees each
 // message that is to be stored, a retry too, and must not do network I/O.
 type Check func(context.Context, *Candidate) error
 
@@ -37,8 +37,8 @@ func (c *Candidate) Address(i int) amtp.Address { return c.list[i].status.Addres
 // and no full stop.
 func (c *Candidate) Refuse(i int, code amtp.Code, why string) { c.list[i].refuse(code, why) }
 
-// check takes a message through the checks. Those that a gateway plugs in come after
-// what costs nothing and before the volume, which counts what it lets through.
+// check runs all checks on a message. Those that a gateway plugs in run after the cheap
+// ones and before the volume check, which counts the messages that it accepts.
 func (in *Intake) check(ctx context.Context, c *Candidate) error {
 	if refused := in.checkSize(c); refused != nil {
 		return refused
@@ -49,7 +49,7 @@ func (in *Intake) check(ctx context.Context, c *Candidate) error {
 		}
 	}
 	if c.list.taken() == 0 && c.Message.IdempotencyKey == "" && c.Message.MessageID == "" {
-		return c.list.refusal(c.Message) // it can be no retry of what was taken
+		return c.list.refusal(c.Message) // it cannot be a retry of an accepted message
 	}
 	return in.refuseVolume(c.Principal, c.list, c.Message)
 }

@@ -1,11 +1,12 @@
 // Package intake is the only way of a message into the gateway, whatever protocol
-// brings it. Receive takes what a caller brings: verify, who, checks, commit, note.
-// Accept is the part from who to commit, for a principal that is known already, such
-// as the gateway itself.
+// brings it. Receive takes a caller's message through five steps: verify, who, checks,
+// commit, note. Accept has the steps from who to commit, for a principal that is known
+// already, such as the gateway itself.
 //
-// Accept either returns what is on stable storage for every recipient that it
-// lists as taken, or an error and nothing was stored. It does no DNS and opens
-// no connection: only the verifier of Receive waits for other domains.
+// Accept returns a result, or an error. With a result, the message is on stable storage
+// for every recipient that it lists as accepted. With an error, nothing was stored. It
+// does no DNS and opens no connection: only the verifier of Receive waits for other
+// domains.
 package intake
 
 import (
@@ -33,63 +34,63 @@ type Intake struct {
 	Store  Store
 	Domain amtp.Domain
 	Now    func() time.Time
-	// Federated says that agents here may write to other domains, and those to
-	// agents here. A gateway without a domain of its own has no name for that.
+	// Federated says that agents here may write to other domains, and other domains to
+	// agents here. A gateway without a domain of its own has no address for that.
 	Federated bool
-	// Verifier finds the domain that brings a message; nil where no other domain may.
+	// Verifier finds the domain that sends a message; nil where no other domain may.
 	Verifier Verifier
-	// Checks are asked in this order about each message. Schema, policy and budgets
-	// plug in here.
+	// Checks are called in this order for each message. Schema, policy and budgets plug
+	// in here.
 	Checks []Check
-	// Sizes says what other gateways take; nil knows nothing of them.
+	// Sizes knows which sizes other gateways accept; nil knows none.
 	Sizes Sizes
-	// Receipts takes the payload of what a domain, which proved that it wrote, tells
-	// of our messages; nil where nothing is told.
+	// Receipts takes the payload of receipts for our messages from a domain that proved
+	// that it sent them; nil where no receipts are accepted.
 	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) error
 	// Limits bounds the volume; nil bounds nothing.
 	Limits Limits
-	// Heard is called with each domain from whose gateway a message was taken; nil calls
-	// nothing. It must not wait.
+	// Heard is called with each domain from whose gateway a message was accepted; nil
+	// calls nothing. It must not wait.
 	Heard func(amtp.Domain)
 }
 
-// Limits decides whether the volume of a message is within what its sender may cause.
+// Limits decides whether the volume of a message is within the limits of its sender.
 // limits.Limits is one.
 type Limits interface {
-	// Early decides on a caller without a credential, by its address, before anything of
-	// its message is read.
+	// Early decides on a caller without a credential, by its address, before any part
+	// of its message is read.
 	Early(from netip.Addr) *amtp.Error
-	// Admit decides on a message for these inboxes and so many other recipients. It
-	// returns why the message is not taken at all, or else why each of the inboxes does
-	// not take it, nil for those that do. What is taken is counted.
+	// Admit decides on a message for these inboxes and this number of other recipients.
+	// It returns why the whole message is refused, or else why each of the inboxes
+	// refuses it, nil for those that accept it. It counts accepted messages.
 	Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error)
-	// Failed counts a message that was refused for another reason than its volume.
+	// Failed counts a message that was refused for a reason other than its volume.
 	Failed(p *gateway.Principal, recipients int, bytes int64)
-	// Tried counts, for Early alone, a message that was read and is not taken.
+	// Tried counts, for Early alone, a message that was read and refused.
 	Tried(from netip.Addr, recipients int, bytes int64)
 }
 
-// Sizes says whether a message fits through the door of another gateway.
-// courier.Remote is one. It asks nobody.
+// Sizes says whether another gateway accepts the size of a message. courier.Remote is
+// one. It makes no request.
 type Sizes interface {
-	// Most returns how many bytes the gateway of the domain takes, 0 when that is
-	// not known.
+	// Most returns the largest size in bytes that the gateway of the domain accepts, 0
+	// when it is unknown.
 	Most(amtp.Domain) int64
-	// Size returns how many bytes the message has on its way, 0 when that cannot be
-	// told.
+	// Size returns the size of the message in transit in bytes, 0 when it cannot be
+	// computed.
 	Size(*amtp.Message, amtp.PeerEnvelope) int64
 }
 
-// clockTolerance is how far a sender's clock may be off for its timestamp to
-// stand. Beyond it ours counts, so that a retry days later is not stale.
+// clockTolerance is how far a sender's clock may be off for its timestamp to count.
+// Beyond it the gateway's clock counts, so that a retry days later is not stale.
 const clockTolerance = 10 * time.Minute
 
-// Accept takes a message from the principal. Recipients that cannot be served
-// stand in the result as failed beside those that were taken; when none was
-// taken, now or before, the error says why and carries the result. Another
-// gateway hears the error as well when all that it asks for has failed here. The result names the message
-// as its sender knows it: by our id for those here, by the one it gave for
-// another domain.
+// Accept accepts a message from the principal. Recipients that cannot be served are in
+// the result as failed, together with the accepted ones. When none was accepted, now or
+// before, the error says why and has the result. Another gateway gets the error as well
+// when all recipients that it asks for have failed here. The result names the message
+// as its sender knows it: by our id for senders here, by their own id for another
+// domain.
 func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message,
 	request gateway.RequestID) (*amtp.SendResult, error) {
 	if in.isReceipts(p, m) {
@@ -102,7 +103,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if refused := checkContent(p, m); refused != nil {
 		return nil, refused
 	}
-	if !in.Store.Paused().IsZero() { // before a restored directory says who exists
+	if !in.Store.Paused().IsZero() { // before a restored directory reveals which agents exist
 		return nil, gateway.ErrPaused
 	}
 	now := in.Now()
@@ -139,8 +140,8 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	return nil, err
 }
 
-// named names the message as the caller knows it: a gateway of another domain
-// looks for the id that it sent.
+// named sets the message id that the caller knows: a gateway of another domain looks
+// for the id that it sent.
 func named(r *amtp.SendResult, p gateway.Principal, given amtp.MessageID) *amtp.SendResult {
 	if p.Domain != "" && given != "" && given != r.MessageID {
 		r.MessageID, r.LocalID = given, r.MessageID
@@ -148,14 +149,14 @@ func named(r *amtp.SendResult, p gateway.Principal, given amtp.MessageID) *amtp.
 	return r
 }
 
-// writer is who wrote a message, as it is kept.
+// writer is the sender of a message, as it is stored.
 type writer struct {
 	address amtp.Address
 	agent   gateway.AgentID // 0 for another domain's, and for the gateway itself
 }
 
-// sender decides whether the principal may write as the address. It looks at who
-// authenticated, never at what is claimed. AMTP §9.
+// sender decides whether the principal may write as the address. It looks at the
+// authenticated caller, never at the claim. AMTP §9.
 func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.Address) (writer, error) {
 	local := in.isOurs(claimed.Domain())
 	switch {
@@ -187,8 +188,8 @@ func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.
 	return writer{agent.Address, agent.ID}, nil
 }
 
-// stranger decides whether the caller may write as an address of another domain:
-// it must be that domain whose gateway access found calling.
+// stranger decides whether the caller may write as an address of another domain.
+// Package access must have found that the domain's gateway calls.
 func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, error) {
 	switch {
 	case !in.Federated:
@@ -202,17 +203,16 @@ func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, e
 	return writer{address: claimed}, nil
 }
 
-// isOurs reports whether the domain is served here. localhost always means this
+// isOurs reports whether this gateway serves the domain. localhost always means this
 // gateway to those who can reach it.
 func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == gateway.Home }
 
-// home returns the address under which we keep an agent of ours.
+// home returns the address under which this gateway keeps one of its agents.
 func (in *Intake) home(a amtp.Address) amtp.Address { return gateway.AtHome(a, in.Domain) }
 
-// checkContent refuses what the protocol allows and this gateway cannot keep
-// its word on.
-// Another domain's gateway has taken its word already: what it coordinates is
-// delivered here as any message.
+// checkContent refuses content that the protocol allows and this gateway cannot handle
+// as promised. A message from another domain's gateway is not checked: that gateway
+// does the coordination, and here the message is delivered like any other.
 func checkContent(p gateway.Principal, m *amtp.Message) error {
 	if p.Domain != "" {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// house is the door of ours.example over a real store, with alice and bob at
-// home. laptop is the same for a gateway without a domain of its own.
+// house has door, the intake of ours.example over a real store, with the agents alice
+// and bob. laptop is the same for a gateway without a domain of its own.
 type house struct {
 	*testing.T
 	store  *sqlite.Store
@@ -51,7 +51,7 @@ func openHouse(t *testing.T) *house {
 	return h
 }
 
-// caller is the principal that a word of the tables stands for.
+// caller returns the principal for a word of the tables.
 func (h *house) caller(who string) gateway.Principal {
 	switch who {
 	case "nobody":
@@ -75,11 +75,11 @@ func (h *house) caller(who string) gateway.Principal {
 	if a := h.agents[who]; a != nil {
 		return gateway.Principal{Agent: a}
 	}
-	h.Fatalf("nobody is called %q", who)
+	h.Fatalf("there is no caller %q", who)
 	return gateway.Principal{}
 }
 
-// accept has the caller bring a message.
+// accept sends a message as the caller.
 func (h *house) accept(door *intake.Intake, who, sender string, to ...string) (*amtp.SendResult, *amtp.Error) {
 	h.Helper()
 	return h.acceptBody(door, who, fmt.Sprintf(`{"sender":%q,"recipients":["%s"],"payload":1}`, sender,
@@ -99,7 +99,7 @@ func (h *house) acceptBody(door *intake.Intake, who, body string) (*amtp.SendRes
 	return got, nil
 }
 
-// stored returns what is kept of the messages, newest first.
+// stored returns the stored messages, newest first.
 func (h *house) stored() []gateway.Record {
 	h.Helper()
 	page, err := h.store.Messages(h.Context(), gateway.Reader{Everyone: true}, gateway.MessageFilter{Limit: 100})
@@ -109,7 +109,7 @@ func (h *house) stored() []gateway.Record {
 	return page.Messages
 }
 
-// TestSender: who may write as whom, and how that is kept.
+// TestSender: which caller may write as which address, and how the sender is stored.
 func TestSender(t *testing.T) {
 	h := openHouse(t)
 	for _, c := range []struct {
@@ -158,7 +158,7 @@ func TestSender(t *testing.T) {
 			t.Errorf("%s as %s (laptop %v): got %v and %d messages, want %s and %d", c.who, c.sender, c.laptop, refused,
 				len(kept), c.code, before)
 		case c.code == "" && (refused != nil || len(kept) != before+1):
-			t.Errorf("%s as %s: got %v and %d messages, want it taken", c.who, c.sender, refused, len(kept))
+			t.Errorf("%s as %s: got %v and %d messages, want it accepted", c.who, c.sender, refused, len(kept))
 		case c.code == "" && (kept[0].Shown().Trust != c.trust ||
 			!strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
 			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Shown().Trust,
@@ -167,13 +167,13 @@ func TestSender(t *testing.T) {
 	}
 }
 
-// TestRecipients: for whom a message is taken, one word for each recipient.
+// TestRecipients: the recipients for whom a message is accepted, one word for each.
 func TestRecipients(t *testing.T) {
 	h := openHouse(t)
 	for _, c := range []struct {
 		who, sender string
 		to          []string
-		want        []string // of each: its status, or the code that it failed with
+		want        []string // of each recipient: its status, or the code with which it failed
 		laptop      bool
 	}{
 		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example"}, want: []string{"delivered"}},
@@ -232,13 +232,13 @@ func TestRecipients(t *testing.T) {
 	}
 }
 
-// TestWhatLeavesCanBeSigned: what no signature can cover is refused as soon as
-// one recipient is elsewhere, and nothing of it is stored.
+// TestWhatLeavesCanBeSigned: a message that cannot be signed is refused as soon as one
+// recipient is in another domain, and nothing of it is stored.
 func TestWhatLeavesCanBeSigned(t *testing.T) {
 	h := openHouse(t)
 	const inexact = `{"sender":"alice@ours.example","recipients":["bob@ours.example"%s],"payload":9007199254740993}`
 	if _, refused := h.acceptBody(h.door, "alice", fmt.Sprintf(inexact, "")); refused != nil {
-		t.Errorf("for bob only: %v, want it taken", refused)
+		t.Errorf("for bob only: %v, want it accepted", refused)
 	}
 	before := len(h.stored())
 	_, refused := h.acceptBody(h.door, "alice", fmt.Sprintf(inexact, `,"ann@far.example"`))
@@ -248,7 +248,7 @@ func TestWhatLeavesCanBeSigned(t *testing.T) {
 	}
 }
 
-// TestNames: those here know a message by our id, another domain by its own.
+// TestNames: senders here know a message by our id, another domain by its own.
 func TestNames(t *testing.T) {
 	h := openHouse(t)
 	body := func(sender, id string) string {
@@ -268,17 +268,16 @@ func TestNames(t *testing.T) {
 			r, refused := h.acceptBody(h.door, "far.example, proven", body("ann@far.example", id))
 			if refused != nil || string(r.MessageID) != id || r.LocalID == "" || string(r.LocalID) == id ||
 				r.Replayed != (try == "second") {
-				t.Errorf("the %s try of far.example with %s: %+v, %v; want its own id, and ours beside it", try,
+				t.Errorf("the %s try of far.example with %s: %+v, %v; want its own id, and ours as LocalID", try,
 					id, r, refused)
 			}
 		}
 	}
 }
 
-// TestNothingTaken: a post of which nobody gets the message is refused, also when
-// it repeats one that others got, in every order: the reference gateway posts a
-// message once for each recipient, under one id and key, and takes any 2xx for
-// success.
+// TestNothingTaken: a post that no recipient gets is refused, also when it repeats one
+// that others got, in every order. The reference gateway posts a message once for each
+// recipient, under one id and key, and takes any 2xx for success.
 func TestNothingTaken(t *testing.T) {
 	const key = `"message_id":"01a20449-e7ee-7e45-9a3f-45acd5b9b452","idempotency_key":"62def701-eba2-421a-8c20-f7c5a6f7d33d",`
 	for _, who := range []string{"far.example, proven", "far.example, unproven", "alice"} {
@@ -303,16 +302,16 @@ func TestNothingTaken(t *testing.T) {
 					}
 				}
 				if list := h.stored(); len(list) != 1 || len(list[0].Deliveries) != 1 {
-					t.Errorf("stored are %+v, want one message for bob", list)
+					t.Errorf("the stored messages are %+v, want one message for bob", list)
 				}
 			})
 		}
 	}
 }
 
-// TestFailedSince: another gateway that repeats a message which failed here is
-// told so by the status of the answer; a sender here, whose message was taken, is
-// not refused.
+// TestFailedSince: another gateway that repeats a message which failed here gets an
+// answer with an error status. A sender here, whose message was accepted, is not
+// refused.
 func TestFailedSince(t *testing.T) {
 	h := openHouse(t)
 	for who, d := range map[string]gateway.Destination{
@@ -342,8 +341,9 @@ func TestFailedSince(t *testing.T) {
 	}
 }
 
-// TestNamesake: a gateway that did not hear that its message was delivered to an
-// agent, which is gone by now, hears so when another has its name.
+// TestNamesake: a gateway repeats a message because it did not hear that it was
+// delivered. It hears so then, also when the agent was removed and another has its
+// name.
 func TestNamesake(t *testing.T) {
 	h := openHouse(t)
 	body := `{"idempotency_key":"k","sender":"ann@far.example","recipients":["bob@ours.example"],"payload":1}`
@@ -368,11 +368,11 @@ func TestNamesake(t *testing.T) {
 		t.Errorf("the retry: %+v, %v; want delivered, as it was", again, refused)
 	}
 	if list := h.stored(); len(list) != 1 || len(list[0].Deliveries) != 1 || list[0].Deliveries[0].Agent != bob.ID {
-		t.Errorf("stored are %+v, want one message for the bob who is gone", list)
+		t.Errorf("the stored messages are %+v, want one message for the removed bob", list)
 	}
 }
 
-// pushed registers a push agent and returns where its messages wait.
+// pushed registers a push agent and returns the destination of its messages.
 func (h *house) pushed(name string) gateway.Destination {
 	h.Helper()
 	a, err := amtp.ParseAddress(name + "@ours.example")
@@ -388,7 +388,7 @@ func (h *house) pushed(name string) gateway.Destination {
 	return gateway.PushTo(made.ID)
 }
 
-// fail has the one job of a destination refused.
+// fail refuses the only job of a destination.
 func (h *house) fail(d gateway.Destination) {
 	h.Helper()
 	now := time.Now().Add(time.Second)

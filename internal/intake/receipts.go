@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// isReceipts reports whether the message brings receipts: from the gateway of
-// another domain, which proved that it is one, to this gateway alone. To anybody
-// else there is no such recipient.
+// isReceipts reports whether the message has receipts: from the gateway of another
+// domain, which proved its identity, to this gateway alone. For any other caller the
+// recipient does not exist.
 func (in *Intake) isReceipts(p gateway.Principal, m *amtp.Message) bool {
 	return in.Receipts != nil && p.Class() == gateway.ClassDomain && p.Domain == m.Sender.Domain() &&
 		isReceiptsName(m.Sender) &&
@@ -19,8 +19,8 @@ func (in *Intake) isReceipts(p gateway.Principal, m *amtp.Message) bool {
 
 func isReceiptsName(a amtp.Address) bool { return strings.EqualFold(a.Local(), gateway.ReceiptsName) }
 
-// receipts takes a message with receipts. It is in no inbox, and it may come
-// again.
+// receipts applies a message with receipts. It goes into no inbox, and it may be
+// repeated.
 func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Message) (*amtp.SendResult, error) {
 	if !in.Store.Paused().IsZero() {
 		return nil, gateway.ErrPaused

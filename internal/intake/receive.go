@@ -11,10 +11,11 @@ import (
 // Arrival is a message that a caller brings, whatever protocol brought it.
 type Arrival struct {
 	Message *amtp.Message
-	// Principal is the caller as its credentials show it, the zero value but for
+	// Principal is the caller as its credentials show it, the zero value except for
 	// Principal.From when it showed none.
 	Principal gateway.Principal
-	// From is the address of the caller. Look-ups for the message are on its account.
+	// From is the address of the caller. Look-ups for the message are made on its
+	// account.
 	From    string
 	Request gateway.RequestID
 	// Proven is called when the signature of the message verifies, before the message
@@ -22,7 +23,7 @@ type Arrival struct {
 	Proven func()
 }
 
-// Received is what became of an Arrival.
+// Received is the result of an Arrival.
 type Received struct {
 	*amtp.SendResult
 	Caller gateway.Principal // the sender, as it was found
@@ -31,7 +32,7 @@ type Received struct {
 	Unnoted error
 }
 
-// Verifier finds the domain whose gateway brings a message. access.DomainVerifier is
+// Verifier finds the domain whose gateway sends a message. access.DomainVerifier is
 // one.
 type Verifier interface {
 	// Caller returns the domain that sends the message, and what it proves; or the
@@ -42,8 +43,8 @@ type Verifier interface {
 	Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error
 }
 
-// Early decides on a caller before anything of its message is read. A caller who showed
-// a credential is always heard. AMTP §11.
+// Early decides on a caller before any part of its message is read. It never refuses a
+// caller that showed a credential. AMTP §11.
 func (in *Intake) Early(p *gateway.Principal) error {
 	if in.Limits == nil || !p.Stranger() {
 		return nil
@@ -54,17 +55,17 @@ func (in *Intake) Early(p *gateway.Principal) error {
 	return nil
 }
 
-// Receive takes a message that a caller brings. It is the whole way of a message into
-// the gateway, in this order, and the first step that refuses it ends it:
+// Receive accepts a message from a caller. It is the whole way of a message into the
+// gateway, in this order, and the first step that refuses the message ends it:
 //
 //   - verify: a message of another domain is refused when it has no recipient here,
-//     before anything is looked up for it; then its signature is checked;
+//     before any look-up for it; then its signature is checked;
 //   - who: the sender is the caller, or the message is refused;
 //   - checks: see Check;
 //   - commit: the message is stored, or recognised as one that is;
 //   - note: the verifier hears that the message of a domain was stored.
 //
-// The last three but the note are Accept, and the answer is as there.
+// Accept does the steps from who to commit, and the answer is as there.
 func (in *Intake) Receive(ctx context.Context, a Arrival) (Received, error) {
 	caller, refused := in.Verify(ctx, a)
 	var result *amtp.SendResult
@@ -82,8 +83,8 @@ func (in *Intake) Receive(ctx context.Context, a Arrival) (Received, error) {
 	return r, nil
 }
 
-// Verify returns who sends a message: the caller who showed a credential, or else the
-// gateway of the domain in which the sender is.
+// Verify returns the sender of a message: the caller that showed a credential, or else
+// the gateway of the sender's domain.
 func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, error) {
 	p := a.Principal
 	if p.Agent != nil || p.Admin || in.Verifier == nil || in.isOurs(a.Message.Sender.Domain()) {
@@ -100,15 +101,15 @@ func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, err
 	return p, refused
 }
 
-// Unread counts a message of so many bytes that a door refused before Receive, because
-// it could not be read.
+// Unread counts a message of this size that was refused before Receive, because it
+// could not be read.
 func (in *Intake) Unread(p *gateway.Principal, bytes int64, refused error) {
 	in.refused(p, p, 0, bytes, refused)
 }
 
-// refused counts a message that is not taken. A caller without a credential has used as
-// much of what its network has as if the message had been taken, unless the gateway is
-// at fault or has counted it. AMTP §11.
+// refused counts a message that was refused. A caller without a credential uses up as
+// much of its network's budget as if the message had been accepted, unless the gateway
+// is at fault or has counted it. AMTP §11.
 func (in *Intake) refused(shown, caller *gateway.Principal, recipients int, bytes int64, why error) {
 	if in.Limits == nil || !shown.Stranger() {
 		return

@@ -14,8 +14,7 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 )
 
-// recorder is a verifier, limits, a check and a store that write down when they are
-// asked.
+// recorder is a verifier, limits, a check and a store that record their calls.
 type recorder struct {
 	intake.Store
 	steps  []string
@@ -85,9 +84,9 @@ func (r *recorder) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Ac
 	return r.Store.Accept(ctx, a)
 }
 
-// TestReceiveInOrder: a message is verified, its sender decided on, checked, stored and
-// noted, in this order; and the step that refuses it is the last but for the count of
-// what was tried.
+// TestReceiveInOrder: a message is verified, its sender decided, checked, stored and
+// noted, in this order. After the step that refuses it, only the count of tries
+// follows.
 func TestReceiveInOrder(t *testing.T) {
 	const failed, tried = "failed: 1 recipients, some bytes: true", "tried: 1 recipients from 192.0.2.1"
 	for _, c := range []struct {
@@ -138,8 +137,8 @@ func TestReceiveInOrder(t *testing.T) {
 	}
 }
 
-// TestRefusedAtOurFault: a message that the gateway cannot take now uses nothing of what
-// its network has.
+// TestRefusedAtOurFault: a message that the gateway cannot accept now uses nothing of
+// its network's budget.
 func TestRefusedAtOurFault(t *testing.T) {
 	h := openHouse(t)
 	r := &recorder{Store: h.store}

@@ -10,19 +10,19 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// recipients is the list of a message, in its order, with what became of each.
+// recipients is the recipients of a message, in its order, with the result for each.
 type recipients []recipient
 
 type recipient struct {
 	status amtp.RecipientStatus
 	to     gateway.Recipient // zero when it was refused
-	fault  error             // why nobody can say now who is meant
-	// refused says that this gateway does not take the message for the address.
+	fault  error             // why the recipient is unknown now
+	// refused says that this gateway refuses the message for the address.
 	refused bool
 }
 
-// resolve finds who is meant by each address. Two addresses of one agent are
-// one recipient.
+// resolve finds the recipient for each address. Two addresses of one agent are one
+// recipient.
 func (in *Intake) resolve(ctx context.Context, p gateway.Principal, addresses []amtp.Address,
 	now time.Time) recipients {
 	list := make(recipients, 0, len(addresses))
@@ -54,8 +54,8 @@ func (in *Intake) local(ctx context.Context, r *recipient, a amtp.Address) {
 	r.to, r.status.Address = gateway.Recipient{Agent: agent.ID}, agent.Address
 }
 
-// own is the agent to whom the gateway itself writes: it, and no namesake that
-// came after it, also when the gateway serves another domain since.
+// own finds the agent to whom the gateway itself writes, by its id: no later agent of
+// the same name, and also after the gateway's domain changed.
 func (in *Intake) own(r *recipient, agent gateway.AgentID, a amtp.Address) {
 	known, err := in.Store.Agent(agent)
 	if err == nil {
@@ -66,14 +66,15 @@ func (in *Intake) own(r *recipient, agent gateway.AgentID, a amtp.Address) {
 	r.refuse(amtp.CodeAgentUnknown, "the agent "+a.String()+" is gone")
 }
 
-// found notes a look-up that failed: it says nothing about who exists.
+// found notes a failed look-up: the failure does not mean that the agent does not
+// exist.
 func (r *recipient) found(err error) {
 	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
 		r.fault = err
 	}
 }
 
-// fault returns why nobody can say now who is meant by some address.
+// fault returns the error of an address whose recipient is unknown now.
 func (l recipients) fault() error {
 	for i := range l {
 		if l[i].fault != nil {
@@ -83,8 +84,8 @@ func (l recipients) fault() error {
 	return nil
 }
 
-// remote decides whether the principal may write to another domain. Only those
-// who are at home here may: a gateway that relays is used against others.
+// remote decides whether the principal may write to another domain. Only agents of this
+// gateway may: an open relay is abused against others.
 func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 	switch {
 	case p.Domain != "":
@@ -98,9 +99,9 @@ func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 	}
 }
 
-// passing refuses a message of another domain that has no recipient here, as
-// Accept would whatever is found out about its sender. It compares domains
-// only, and so tells nothing about who exists. nil means that Accept decides.
+// passing refuses a message of another domain that has no recipient here, as Accept
+// would whatever the finding about its sender. It compares domains only, so it does not
+// reveal which agents exist. nil means that Accept decides.
 func (in *Intake) passing(ctx context.Context, m *amtp.Message) error {
 	for _, a := range m.Recipients {
 		if in.isOurs(a.Domain()) {
@@ -136,7 +137,7 @@ func (l recipients) leaves() bool {
 
 func (l recipients) taken() int { return len(l.chosen()) }
 
-// chosen returns those to whom the message is to be delivered.
+// chosen returns the recipients to whom the message is to be delivered.
 func (l recipients) chosen() []gateway.Recipient {
 	list := make([]gateway.Recipient, 0, len(l))
 	for i := range l {
@@ -147,8 +148,9 @@ func (l recipients) chosen() []gateway.Recipient {
 	return list
 }
 
-// vanished notes that agents were deleted between the look-up and the commit: the
-// sender, where there is a recipient that cannot have been.
+// vanished notes that agents were deleted between the look-up and the commit. The
+// sender was, where there is a recipient in another domain, which cannot be deleted
+// here.
 func (l recipients) vanished() {
 	for i := range l {
 		switch {
@@ -160,13 +162,13 @@ func (l recipients) vanished() {
 	}
 }
 
-// refusal is the error for a message of which nothing was taken.
+// refusal returns the error for a message that was accepted for no recipient.
 func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 	first := l[0].status
 	if i := slices.IndexFunc(l, func(r recipient) bool { return r.refused }); i >= 0 {
 		first = l[i].status
 	} else {
-		first.ErrorCode = amtp.CodeRecipientUnavailable // it was taken, and failed since
+		first.ErrorCode = amtp.CodeRecipientUnavailable // it was accepted, and failed since
 	}
 	e := amtp.Errorf(first.ErrorCode, "The message was not accepted: %s.", first.ErrorMessage).With("recipient",
 		first.Address.String())
@@ -174,10 +176,10 @@ func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 	return e
 }
 
-// nothing reports whether nobody has the message of those for whom it came now,
-// as the result stands: that is no success, also when the message is known. A
-// sender here whose message failed after it was taken is not refused. The
-// reference gateway looks at the status of the answer alone.
+// nothing reports whether, by the result, no recipient of this request has the message.
+// That is a failure, also when the message is known. A sender here whose message failed
+// after it was accepted is not refused. The reference gateway looks at the status of
+// the answer alone.
 func (l recipients) nothing(a gateway.Accepted, p gateway.Principal) bool {
 	for i := range l {
 		if l[i].status.Status != amtp.StatusFailed || p.Domain == "" && stored(a.Deliveries, &l[i]) != nil {
@@ -187,9 +189,9 @@ func (l recipients) nothing(a gateway.Accepted, p gateway.Principal) bool {
 	return true
 }
 
-// result is what the sender hears, with the states that the store has. To the
-// gateway of another domain it says nothing of what a recipient did since: only
-// receipts tell that, and not everybody gets them.
+// result returns the answer to the sender, with the states from the store. The gateway
+// of another domain does not learn from it what a recipient did since: only receipts
+// tell that, and not every domain gets them.
 func (l recipients) result(a gateway.Accepted, p gateway.Principal) *amtp.SendResult {
 	delivered := true
 	for i := range l {
@@ -211,9 +213,9 @@ func (l recipients) result(a gateway.Accepted, p gateway.Principal) *amtp.SendRe
 	return &amtp.SendResult{MessageID: a.ID, Status: status, Recipients: l.statuses(), Replayed: a.Replayed}
 }
 
-// stored finds the recipient's delivery: that of the agent, or that of the
-// address, also of an agent that left after it was delivered, and when another has
-// its name since.
+// stored finds the recipient's delivery: that of the agent, or that of the address. The
+// address also finds the delivery of an agent that was removed afterwards, even when
+// another agent has its name since.
 func stored(list []gateway.Delivery, r *recipient) *gateway.Delivery {
 	for i := range list {
 		if r.to.Agent != 0 && list[i].Agent == r.to.Agent {

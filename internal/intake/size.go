@@ -7,12 +7,12 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// envelopeRoom is more than what the way to another gateway adds to a message: ids,
-// addresses, the time, and a signature of the longest kind.
+// envelopeRoom is more than the bytes that transit to another gateway adds to a
+// message: ids, addresses, the time, and a signature of the longest kind.
 const envelopeRoom = 4 << 10
 
-// checkSize refuses a message that cannot be signed for another domain, and those
-// recipients whose gateways take no message of its size.
+// checkSize refuses a message that cannot be signed for another domain, and the
+// recipients whose gateways do not accept its size.
 func (in *Intake) checkSize(c *Candidate) error {
 	if !c.list.leaves() {
 		return nil
@@ -24,9 +24,9 @@ func (in *Intake) checkSize(c *Candidate) error {
 	return nil
 }
 
-// refuseTooLarge refuses the recipients in other domains whose gateways would not take
-// the message for its size, as far as their sizes are remembered: its sender hears so
-// at once, and not in a report. Of the others the first attempt finds out.
+// refuseTooLarge refuses the recipients in other domains whose gateways would refuse
+// the message for its size, as far as their limits are known. So its sender gets the
+// error at once, and not in a report. For the others the first attempt finds out.
 func (in *Intake) refuseTooLarge(list recipients, m *amtp.Message, e *gateway.Envelope) {
 	if in.Sizes == nil {
 		return
@@ -41,7 +41,7 @@ func (in *Intake) refuseTooLarge(list recipients, m *amtp.Message, e *gateway.En
 		if most == 0 || int64(len(m.Raw())+envelopeRoom) <= most {
 			continue
 		}
-		if size == 0 { // it costs a signature, and the others differ in their address only
+		if size == 0 { // it costs a signature, and the other sizes differ by their address only
 			whole := in.Sizes.Size(m, amtp.PeerEnvelope{MessageID: e.ID, IdempotencyKey: m.IdempotencyKey,
 				Timestamp: e.Timestamp, Sender: e.Sender, Recipient: to})
 			if whole == 0 {

@@ -8,11 +8,11 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// sizes are what the gateways of some domains take. Every message has a hundred bytes
-// more on its way.
+// sizes has the sizes that the gateways of some domains accept. Every message has a
+// hundred bytes more in transit.
 type sizes struct {
 	most  map[amtp.Domain]int64
-	asked int // for the size of a message
+	asked int // calls for the size of a message
 }
 
 func (s *sizes) Most(d amtp.Domain) int64 { return s.most[d] }
@@ -22,8 +22,8 @@ func (s *sizes) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
 	return int64(len(m.Raw()) + 100 + len(e.Recipient.String()))
 }
 
-// TestTooLargeForThere: a message that the gateway over there would refuse for its size
-// is refused at once, as far as its size is known here, and for that recipient only.
+// TestTooLargeForThere: a message that another gateway would refuse for its size is
+// refused at once, as far as the limit is known here, and only for that recipient.
 func TestTooLargeForThere(t *testing.T) {
 	h := openHouse(t)
 	body := func(to ...string) string {

@@ -7,9 +7,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// refuseVolume refuses the whole message when it is beyond what its sender may bring
-// now, and each recipient whose inbox takes no more. A message to which nobody is left
-// is refused as a whole, with the longest time to wait. AMTP §11.
+// refuseVolume refuses the whole message when it exceeds the present limit of its
+// sender, and each recipient whose inbox is full. A message without a remaining
+// recipient is refused as a whole, with the longest time to wait. AMTP §11.
 func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Message) error {
 	all := list.taken()
 	if in.Limits == nil || all == 0 {
@@ -49,7 +49,7 @@ func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Me
 	return refused
 }
 
-// inside returns a sentence as it stands inside another.
+// inside returns a sentence in the form that it has within another.
 func inside(sentence string) string {
 	return strings.ToLower(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".")
 }

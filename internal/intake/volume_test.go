@@ -9,11 +9,11 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// full is limits at which some inboxes take no more, or a sender may bring no more.
+// full is limits under which some inboxes are full, or a sender may send no more.
 type full struct {
 	inboxes map[string]bool
 	whole   bool
-	others  int // recipients that are no inboxes here, of the last message
+	others  int // recipients of the last message without an inbox here
 }
 
 func (f *full) Admit(_ *gateway.Principal, _ *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error,
@@ -37,8 +37,9 @@ func (f *full) Early(netip.Addr) *amtp.Error          { return nil }
 func (f *full) Failed(*gateway.Principal, int, int64) {}
 func (f *full) Tried(netip.Addr, int, int64)          {}
 
-// TestVolume: a full inbox refuses its own copy, and the message when nobody else is
-// left; what its sender may not bring is refused as a whole. Nothing of it is stored.
+// TestVolume: a full inbox refuses its own copy, and the message when no other
+// recipient is left. A message beyond its sender's limit is refused as a whole. Nothing
+// of either is stored.
 func TestVolume(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -88,7 +89,7 @@ func TestVolume(t *testing.T) {
 				refused, failed, len(h.stored()), c.code, c.failed)
 		}
 		if c.what == "beside another domain" && limits.others != 1 {
-			t.Errorf("%s: the limits hear of %d others, want 1", c.what, limits.others)
+			t.Errorf("%s: the limits get %d others, want 1", c.what, limits.others)
 		}
 	}
 }

@@ -299,7 +299,7 @@ func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
 		KeyUnavailable: unavailable}); list.Flagged != want {
 		w.Errorf("the counts are %+v, want %+v", list.Flagged, want)
 	}
-	if got := strings.Count(w.gate.Log(), "nothing shows who sent it"); got != lines {
+	if got := strings.Count(w.gate.Log(), "accepted without proof of its sender"); got != lines {
 		w.Errorf("the log has %d lines about them, want %d:\n%s", got, lines, w.gate.Log())
 	}
 }
