@@ -156,7 +156,8 @@ func TestOutageIsNotCounted(t *testing.T) {
 		attempt(outage)
 	}
 	if s := attempt(odd); len(s.Results) != 0 {
-		t.Fatalf("after %v of outage one invalid answer ends with %v, want another try", now.Sub(dawn), s.Results[0].Event)
+		t.Fatalf("after %v of outage one invalid answer ends with %v, want another try", now.Sub(dawn),
+			s.Results[0].Event)
 	}
 	for end := now.Add(25 * time.Hour); now.Before(end); {
 		if s := attempt(odd); len(s.Results) != 0 {
