@@ -24,9 +24,8 @@ func Form(doc []byte) ([]byte, error) {
 	return form(bytes.Clone(doc))
 }
 
-// Members returns the RFC 8785 form of the object that has these members of a
-// checked document, without the one named except. The error is about a number,
-// as with Form.
+// Members returns the RFC 8785 form of the object that has these members of a checked
+// document, without the member that except names. The error is about a number, as in Form.
 func Members(members []strictjson.Member, except string) ([]byte, error) {
 	object, err := join(members, func(name string) bool { return name == except })
 	if err != nil {
@@ -35,9 +34,8 @@ func Members(members []strictjson.Member, except string) ([]byte, error) {
 	return form(object)
 }
 
-// form returns the canonical form of a checked document, whose bytes it may use.
-// Numbers are written first, from their own digits, so that nothing reads them
-// twice.
+// form returns the canonical form of a checked document, whose bytes it may use. Numbers are
+// written first, from their own digits, so that they are read only once.
 func form(doc []byte) ([]byte, error) {
 	numbered, err := rewriteNumbers(doc)
 	if err != nil {
@@ -113,8 +111,8 @@ func isNumberByte(c byte) bool {
 	return '0' <= c && c <= '9' || c == '.' || c|0x20 == 'e' || c == '+' || c == '-'
 }
 
-// Exact reports whether the decimal literal survives a trip through binary64:
-// whether the shortest decimal of the nearest binary64 is the same decimal.
+// Exact reports whether binary64 keeps the decimal literal: whether the shortest decimal of
+// the nearest binary64 is the same decimal.
 func Exact(literal string) bool {
 	d, ok := take([]byte(literal), nil)
 	if !ok {

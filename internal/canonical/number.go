@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// How many significant digits of a decimal binary64 keeps: every decimal with the lower
-// number of digits survives, and no decimal with more than the higher number is the
-// shortest one of its binary64.
+// The number of significant digits that binary64 keeps. It keeps every decimal with
+// surelyExact digits. A decimal with more than mayBeExact digits is never the shortest
+// decimal of its binary64.
 const (
 	surelyExact = 15
 	mayBeExact  = 17
 )
 
-// The powers of ten between which binary64 has its full precision: a decimal d.ddd
-// times ten to such a power, written with surelyExact digits, survives.
+// The powers of ten between which binary64 has its full precision. It keeps a decimal with
+// surelyExact digits, d.ddd times ten to such a power.
 const (
 	leastFull = -307
 	mostFull  = 307
@@ -40,7 +40,7 @@ type decimal struct {
 	point    int
 }
 
-// maxPoint bounds the exponent that is read: any number beyond is no binary64, however
+// maxPoint bounds the exponent that is read. A number beyond it is not a binary64, however
 // many zeros the literal has.
 const maxPoint = 1 << 30
 
@@ -110,7 +110,7 @@ func readExponent(b []byte) (int, bool) {
 }
 
 // exact reports whether the decimal is the shortest one of a binary64, which means that
-// its digits survive a trip through binary64.
+// binary64 keeps its digits.
 func (n *Numbers) exact(d decimal) (bool, error) {
 	power := d.point - 1
 	switch {

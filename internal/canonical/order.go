@@ -43,7 +43,7 @@ func (w *orderer) look() {
 	var bases []int      // for each of them, how many members were pending before it
 	var pending []member // the members of objects that have not ended
 	w.plain = true
-	last := byte(0) // the token before, where it is one of {[,:
+	last := byte(0) // the token before, if it is one of {[,:
 	for i := 0; i < len(w.doc); i++ {
 		switch c := w.doc[i]; c {
 		case '"':
@@ -129,9 +129,9 @@ func (w *orderer) sort(begin, end int, members []member) {
 	w.sorted[begin], w.ends[begin] = members, end
 }
 
-// key returns the name between its quotes so that names compare by their bytes as
-// they do by their UTF-16 code units. In UTF-8 only the characters from U+E000 on
-// stand elsewhere: before those beyond U+FFFF, whose surrogates come before them.
+// key returns the name between its quotes, in a form whose bytes compare like UTF-16 code
+// units. In UTF-8 only one range has another order: the characters from U+E000 to U+FFFF come
+// before those beyond U+FFFF. In UTF-16 they come after the surrogates of those.
 func (w *orderer) key(literal []byte) []byte {
 	escaped := bytes.IndexByte(literal, '\\') >= 0
 	if !escaped && bytes.IndexByte(literal, 0xEE) < 0 && bytes.IndexByte(literal, 0xEF) < 0 {
@@ -259,7 +259,7 @@ func hex4(s []byte) (r rune) {
 	return r
 }
 
-// appendEscaped writes a character as it stands in a string. RFC 8785 §3.2.2.2
+// appendEscaped writes a character in its form in a string. RFC 8785 §3.2.2.2
 func appendEscaped(out []byte, r rune) []byte {
 	const digits = "0123456789abcdef"
 	switch {

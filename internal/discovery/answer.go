@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxAliases is how many names a chain of aliases may have.
+// maxAliases is the largest number of names in a chain of aliases.
 const maxAliases = 8
 
 // step is the content of one message from a server.

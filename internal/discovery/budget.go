@@ -17,7 +17,7 @@ const atOnce = 50
 // Accounts bound how many new names one caller can make the gateway look up.
 type Accounts interface {
 	// LookUp decides on one more look-up for the address. The caller calls done when the
-	// question is over, with whether a name server answered it.
+	// question is over, and says whether a name server answered it.
 	LookUp(from netip.Addr) (done func(answered bool), refused *amtp.Error)
 }
 
@@ -60,7 +60,7 @@ func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain,
 }
 
 // helpEvery is how often a question about a proven domain counts on no account. It is
-// bounded because anybody can invent selectors in the domain's name.
+// bounded because any stranger can invent selectors in the domain's name.
 const helpEvery = time.Minute
 
 // mayAskFree reports whether the domain is proven and has had no free question of late.

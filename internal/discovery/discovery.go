@@ -1,10 +1,10 @@
-// Package discovery finds out how a domain is reached and with which keys it signs. It
-// takes this from DNS, or from the operator's table instead, or, for a peer's keys, from
-// the peer's gateway. AMTP §2, §9.
+// Package discovery finds the gateway of a domain and the keys with which the domain signs.
+// It asks DNS, or uses the operator's table instead. For a peer's keys it asks the peer's
+// gateway. AMTP §2, §9.
 //
-// What it promises: it reports that a record does not exist only if DNS said so. A
+// The package promises: it reports that a record does not exist only if DNS said so. A
 // server that fails, refuses or is silent causes a temporary error, and the earlier
-// answer is used for a while longer. Answers, even those that nothing exists, are
+// answer is used for a while longer. Answers, even those that no record exists, are
 // remembered for the time that they state, within bounds. However many callers wait for
 // a name, it is asked for once. A remembered answer costs no DNS query. Everything is in
 // memory: a restart forgets it.
@@ -21,8 +21,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// The errors of [Finder] and [Budget]. Each of their errors has exactly one of
-// them in its chain, and the reason behind it.
+// The errors of [Finder] and [Budget]. Each error that those return has exactly one of these
+// in its chain, and the reason after it.
 var (
 	// ErrNone means that the domain publishes no such record.
 	ErrNone = errors.New("there is no record")
@@ -38,14 +38,14 @@ var (
 	ErrBudget = errors.New("too many look-ups at this time")
 )
 
-// Source is where something was found.
+// Source is the place where a gateway was found.
 type Source string
 
 // The sources.
 const (
 	FromDNS    Source = "dns"
 	FromStatic Source = "static" // the operator's table
-	FromPeer   Source = "peer"   // a peer, see Peers
+	FromPeer   Source = "peer"   // a peer, see StaticRoutes
 )
 
 // Found is how a domain is reached.
@@ -66,7 +66,7 @@ type Found struct {
 const (
 	leastTTL    = time.Minute
 	mostTTL     = 24 * time.Hour
-	mostKeyTTL  = time.Hour        // a revoked key is valid no longer than that
+	mostKeyTTL  = time.Hour        // the longest time for which a revoked key stays valid
 	mostNoneTTL = 5 * time.Minute  // an operator who sets up a gateway need not wait for hours
 	noKeyTTL    = 30 * time.Second // at most, of a key that is missing or not valid. AMTP §2
 	staleFor    = 24 * time.Hour   // while DNS does not answer
@@ -74,7 +74,7 @@ const (
 	peerKeyTTL  = 5 * time.Minute // the keys of a peer, from its gateway
 )
 
-// Options say where a [Finder] asks.
+// Options are the sources that a [Finder] asks, and its bounds.
 type Options struct {
 	// Resolver asks DNS; nil means that there is no DNS, so that only the names in Static
 	// exist.
@@ -169,8 +169,8 @@ func (f *Finder) Doubt(domain amtp.Domain) { f.gateways.doubt(string(domain)) }
 
 // Key returns the key of the domain that the selector names: its TXT record at
 // {selector}._amtpkey.{domain}. With ErrNone and ErrInvalid there is an
-// [*amtp.SignatureError] in the chain of the error. They hold for 30 seconds at
-// the most, in which a key may have been published. ctx as in [Finder.Gateway].
+// [*amtp.SignatureError] in the chain of the error. Both are remembered for 30 seconds at
+// most, because the key may be published meanwhile. ctx is used as in [Finder.Gateway].
 func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
 	return f.key(ctx, domain, selector, free)
 }

@@ -17,7 +17,7 @@ import (
 const (
 	questionTime = 5 * time.Second // one question with all its tries, unless Timeout says otherwise
 	rounds       = 2               // how often a server that is silent is asked
-	udpSize      = 1232            // the largest answer over UDP that no network fragments
+	udpSize      = 1232            // the largest answer over UDP that networks do not fragment
 )
 
 // DNS is a [Resolver] that asks recursive name servers, one after the other until one
@@ -32,8 +32,8 @@ type DNS struct {
 
 var errNoServer = errors.New("there is no name server to ask")
 
-// System returns the servers that the system asks, as /etc/resolv.conf names
-// them at this moment.
+// System returns the servers that the system asks: those in /etc/resolv.conf at the time of
+// the call.
 func System() ([]netip.AddrPort, error) { return readResolvConf("/etc/resolv.conf") }
 
 func readResolvConf(file string) ([]netip.AddrPort, error) {
@@ -47,7 +47,7 @@ func readResolvConf(file string) ([]netip.AddrPort, error) {
 			servers = append(servers, netip.AddrPortFrom(addr, 53))
 		}
 	}
-	if len(servers) == 0 { // what every program does on such a system
+	if len(servers) == 0 { // other programs use this default too
 		return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 53)}, nil
 	}
 	return servers, nil
@@ -112,7 +112,7 @@ func (d *DNS) question(ctx context.Context, name string) (*dns.Msg, error) {
 	return nil, errors.Join(failed...)
 }
 
-// exchange asks one server, for its share of the time that is left for so many tries.
+// exchange asks one server. It may take one of tries equal parts of the time that is left.
 func exchange(ctx context.Context, server netip.AddrPort, name string, tries int) (*dns.Msg, error) {
 	ctx, cancel := share(ctx, tries)
 	defer cancel()
@@ -175,7 +175,7 @@ func (d *DNS) Addresses(ctx context.Context, host string) ([]netip.Addr, error) 
 	return nil, errors.Join(failed...)
 }
 
-// addresses asks one server, for its share of the time that is left for so many tries.
+// addresses asks one server. It may take one of tries equal parts of the time that is left.
 func addresses(ctx context.Context, server netip.AddrPort, host string, tries int) ([]netip.Addr, error) {
 	ctx, cancel := share(ctx, tries)
 	defer cancel()

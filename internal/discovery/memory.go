@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/defect"
 )
 
-// remembered is how many names a memory holds. Beyond it, names that were asked for once
-// go first, so that a flood of new names does not evict those in use.
+// remembered is the number of names that a memory holds. Beyond it, names that were asked
+// for once go first, so that a flood of new names does not evict those in use.
 const remembered = 10_000
 
 // askTime bounds one question, however many callers wait for it.
@@ -21,7 +21,7 @@ const askTime = time.Minute
 // How long DNS is not asked again after it failed for a name, by failures in a row.
 var pauses = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}
 
-// limits bound how long a memory keeps things.
+// limits bound how long a memory keeps answers.
 type limits struct {
 	found time.Duration // an answer, at most
 	none  time.Duration // the answer that there is none, or no valid one, at most
@@ -109,7 +109,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(b
 	}
 	q := &question[V]{over: make(chan struct{})}
 	before, ok := m.recall(name)
-	if ok { // another caller learned it between our look and our turn
+	if ok { // another caller learned it before this one had the lock
 		q.answer = before
 		close(q.over)
 		return q, nil
@@ -131,8 +131,8 @@ func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(b
 	return q, nil
 }
 
-// contained is learn, in which a defect harms one question only: it ends as a temporary
-// error.
+// contained is learn, but a defect in it affects one question only, which ends in a
+// temporary error.
 func (m *memory[V]) contained(ctx context.Context, name string, before known[V]) (k known[V]) {
 	err := defect.Contain(func() error {
 		k = m.learn(ctx, name, before)
@@ -185,7 +185,7 @@ func (m *memory[V]) recall(name string) (known[V], bool) {
 	return k, false
 }
 
-// fallback returns what k still says when DNS fails.
+// fallback returns the answer of k that may still be used when DNS fails.
 func (m *memory[V]) fallback(k known[V], now time.Time) known[V] {
 	if !k.learned.IsZero() && k.err == nil && now.Before(k.learned.Add(k.ttl+m.limits.stale)) {
 		k.stale = true

@@ -12,7 +12,7 @@ type Resolver interface {
 	TXT(ctx context.Context, name string) (Answer, error)
 }
 
-// Answer is what DNS says about a name.
+// Answer is the answer of DNS about a name.
 type Answer struct {
 	Status  Status
 	Records []string      // with Exists: each joined from its strings

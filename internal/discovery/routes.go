@@ -12,7 +12,7 @@ import (
 )
 
 // StaticRoutes are the domains that are reached without DNS. DNS is asked neither for a
-// peer's gateway nor for its keys, because on a private network anybody may answer for
+// peer's gateway nor for its keys, because on a private network any machine may answer for
 // such a name.
 type StaticRoutes interface {
 	// Route returns the peer of the domain, nil if there is none. It is called for every
@@ -29,7 +29,7 @@ type StaticRoute struct {
 	Domain       amtp.Domain
 	Version      string // changes whenever anything else in it changes
 	Capabilities amtp.Capabilities
-	Client       *http.Client // calls its gateway and nothing else
+	Client       *http.Client // calls its gateway and no other server
 }
 
 // RouteKeys are the keys of a domain by selector.

@@ -42,8 +42,8 @@ func (o Options) Check(u *url.URL) error {
 	return g.mayPass(t)
 }
 
-// literal returns the addresses of a host that is an address, or a name that means this
-// machine everywhere.
+// literal returns the addresses of a host without a look-up: of an address, and of a name
+// that always means this machine. For any other host it returns nil.
 func literal(host string) []netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}

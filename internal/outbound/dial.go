@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/coalesce"
 )
 
-// maxAddresses is how many addresses of one host are tried.
+// maxAddresses is the number of addresses of one host that are tried.
 const maxAddresses = 8
 
 // dialer connects to a host at an address that the gate lets pass.
@@ -65,8 +65,8 @@ func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	return addrs, nil
 }
 
-// looksNumeric reports whether the look-up of some system may take a name for an address:
-// 2130706433, 0x7f.1 and 127.1 mean 127.0.0.1 on some.
+// looksNumeric reports whether a system's look-up may take the name for an address. On some
+// systems 2130706433, 0x7f.1 and 127.1 mean 127.0.0.1.
 func looksNumeric(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])

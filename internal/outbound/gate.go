@@ -55,7 +55,7 @@ type gate struct {
 	plain bool
 	ruled bool                  // only targets of rules pass
 	near  func() []netip.Prefix // the networks of this machine; nil if they do not matter
-	self  *self                 // which addresses of this machine are refused by themselves; nil for none
+	self  *self                 // the addresses of this machine that are refused; nil for none
 }
 
 // filter returns the addresses to which a connection may be made, at most [maxAddresses].
@@ -125,9 +125,9 @@ func (g *gate) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 
 // self are the public addresses of this machine at which no other gateway can be.
 type self struct {
-	listener netip.AddrPort        // of this program; without an address, at each of the machine's
+	listener netip.AddrPort        // of this program; the unspecified address means all of the machine
 	own      func() []netip.Prefix // the addresses of this machine
-	inner    func() []netip.Prefix // those on its loopback interface
+	inner    func() []netip.Prefix // the addresses on its loopback interface
 }
 
 // refuse reports whether a public address and port lead to this program, or to an

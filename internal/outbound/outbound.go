@@ -1,14 +1,13 @@
 // Package outbound makes the HTTP client with which the gateway calls strangers: other
 // gateways and the endpoints of agents, whose URLs strangers choose.
 //
-// What it promises for every call: it connects to a public address, or to one that the
-// operator allowed, whatever the URL and DNS say. The server has proved by its
-// certificate that it is the URL's host. The client follows, sends and keeps nothing
-// that the caller did not ask for: no redirects, no cookies, no proxy from the
-// environment. A hostile server can cost no more than the limits, neither in time nor in
-// memory.
+// The package promises for every call: it connects to a public address, or to one that the
+// operator allowed, whatever the URL and DNS say. The server has proved by its certificate
+// that it is the URL's host. The client does nothing that the caller did not ask for: it
+// follows no redirect, keeps no cookie and uses no proxy from the environment. A hostile
+// server can cost no more than the limits, neither in time nor in memory.
 //
-// Nothing outside this package makes an http.Client in the gateway.
+// No other package of the gateway makes an http.Client.
 package outbound
 
 import (
@@ -34,7 +33,7 @@ var ErrTooLarge = errors.New("the answer is too large")
 // Bounds of one call if [Options] say nothing else.
 const (
 	callTime    = 30 * time.Second // of a call that moves no bytes
-	leastRate   = 8 << 10          // so many bytes allow another second
+	leastRate   = 8 << 10          // bytes that allow another second
 	connectTime = 10 * time.Second // look-up and connection, of all addresses together
 	tlsTime     = 10 * time.Second
 	headerTime  = 20 * time.Second // from the end of the request to the header of the answer
@@ -42,11 +41,10 @@ const (
 	bodyBytes   = 1 << 20
 )
 
-// A request whose body has largeBody bytes or more has connections of its own. On a
-// slow line small requests would otherwise wait for minutes behind the bytes of it that
-// the system has buffered. inTransit is how many bytes those are at most. It also
-// decides how long such a request may wait for its answer after its last byte was
-// handed over.
+// A request whose body has largeBody bytes or more has connections of its own. Otherwise, on
+// a slow line, small requests would wait for minutes behind the bytes of that body which the
+// system has buffered. inTransit is the largest number of such bytes. It also decides how
+// long such a request may wait for its answer after the system has its last byte.
 const (
 	largeBody = 64 << 10
 	inTransit = 4 << 20
@@ -60,8 +58,8 @@ const (
 	pingAfter, pingFor = 30 * time.Second, 10 * time.Second // HTTP/2: a dead connection is noticed
 )
 
-// Options say what differs from the defaults. The zero value is a client for
-// the Internet.
+// Options are the differences from the defaults. The zero value is a client for the
+// Internet.
 type Options struct {
 	// Allow adds addresses and ports to the public addresses at port 443.
 	Allow []Rule
@@ -73,9 +71,8 @@ type Options struct {
 	// addresses and networks may be called, because their certificates must be for the
 	// name that is called.
 	NotSelf  bool
-	Listener netip.AddrPort // the unspecified address means all of the machine's; port 0 means none
-	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
-	// is spoken.
+	Listener netip.AddrPort // the unspecified address means all addresses of the machine; port 0 means none
+	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https is allowed.
 	PlainHTTP bool
 	// PlainAllowed allows http URLs only to targets for which a rule of Allow names a host
 	// or a network.
@@ -96,7 +93,7 @@ type Options struct {
 	// request, the call may take another second. Rate is 8 KiB if it is 0.
 	Timeout time.Duration
 	Rate    int64
-	// MaxBody is how many bytes of an answer may be read, 1 MiB if it is 0.
+	// MaxBody is the largest number of bytes of an answer, 1 MiB if it is 0.
 	MaxBody int64
 	// Lookup returns the addresses of a host name, in the order in which they are tried;
 	// nil asks the system. It may return any address: each one is checked before the

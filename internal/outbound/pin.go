@@ -18,7 +18,7 @@ func (e *PinError) Error() string {
 		base64.StdEncoding.EncodeToString(e.Seen[:])
 }
 
-// tls says how servers prove who they are.
+// tls returns the TLS settings by which servers prove their identity.
 func (o Options) tls() *tls.Config {
 	c := &tls.Config{RootCAs: o.Roots, MinVersion: cmp.Or(o.MinTLS, tls.VersionTLS13)}
 	if o.Pin != nil {

@@ -16,7 +16,7 @@ import (
 type progress struct {
 	began time.Time
 	most  time.Duration // of a call that moves no bytes
-	rate  int64         // so many bytes allow another second
+	rate  int64         // bytes that allow another second
 	moved atomic.Int64
 	late  atomic.Bool
 	timer *time.Timer
@@ -34,8 +34,8 @@ func watch(ctx context.Context, most time.Duration, rate int64) (context.Context
 	return ctx, p
 }
 
-// look ends the call if its time is over. Otherwise it looks again at the time at which
-// that would be.
+// look ends the call if its time is over. Otherwise it looks again when the present time
+// limit ends.
 func (p *progress) look() {
 	earned := time.Duration(float64(p.moved.Load()) / float64(p.rate) * float64(time.Second))
 	if left := p.most + earned - time.Since(p.began); left > 0 {

@@ -18,13 +18,13 @@ type transport struct {
 	agent   string
 	maxBody int64
 	longest time.Duration // of one call that moves no bytes, to the end of the answer's body
-	rate    int64         // so many bytes allow another second
+	rate    int64         // bytes that allow another second
 }
 
 // lines are connections that are kept.
 type lines struct {
 	http    *http.Transport
-	allowed *http.Transport // for http URLs where only rules open them, or nil
+	allowed *http.Transport // for http URLs that only rules allow, or nil
 }
 
 // RoundTrip sends one request, as [http.RoundTripper] says.
@@ -85,7 +85,7 @@ func (t *transport) send(r *http.Request, kept *lines) (*http.Response, error) {
 	return t.single.of(again).RoundTrip(again)
 }
 
-// time returns how long so many bytes may take; unknown is -1.
+// time returns how long that number of bytes may take; -1 means that it is unknown.
 func (t *transport) time(bytes int64) time.Duration {
 	return time.Duration(float64(max(bytes, 0)) / float64(t.rate) * float64(time.Second))
 }

@@ -22,9 +22,9 @@ const maxSkew = amtp.MaxSignatureSkew / 2
 // Asker is the local part of the sender of a check's question. It is reserved.
 const Asker = "amtp-peer"
 
-// check checks the way to a peer, and then the way back. It ends at a failure that makes
-// further points impossible. another is the point that says that another gateway answers
-// there than the peer's.
+// check checks the connection to a peer, and then the way back. It ends at a failure that
+// makes further points impossible. If another gateway than the peer's answers, another is
+// the point that says so.
 func (s *Peering) check(
 	ctx context.Context,
 	p *discovery.StaticRoute,
@@ -50,7 +50,7 @@ func (s *Peering) check(
 	return points, nil
 }
 
-// there returns the points of a way to a peer that works, in the order of the check.
+// there returns the points of a connection to a peer that works, in the order of the check.
 func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []admin.PeerPoint {
 	keys := admin.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
 		Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
@@ -68,7 +68,7 @@ func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []admin.PeerPoint {
 	}
 }
 
-// clock judges how far the peer's clock is ahead of ours.
+// clock judges how far the peer's clock is ahead of this gateway's.
 func clock(skew time.Duration) admin.PeerPoint {
 	which := "behind"
 	if skew > 0 {
@@ -113,9 +113,9 @@ func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) admin.Peer
 	return point
 }
 
-// unknownThere reports whether a gateway refused because none of the keys that it has for
-// our domain made this one's signature. That it has no key now is another matter, unless
-// it says that it looked the key up. AMTP §9.
+// unknownThere reports whether a gateway refused because it knows no key that made this
+// gateway's signature. A key that it cannot look up now does not count. A key that it looked
+// up and did not find does. AMTP §9.
 func unknownThere(e *amtp.Error) bool {
 	if e == nil {
 		return false
@@ -149,11 +149,12 @@ func (s *Peering) ask(ctx context.Context, p *discovery.StaticRoute) (answer amt
 	var said struct {
 		Error *amtp.Error `json:"error"`
 	}
-	_ = strictjson.Decode(got.Body, &said) // what is no answer of a gateway has its status only
+	_ = strictjson.Decode(got.Body, &said) // without a valid body the status says what happened
 	return answer, said.Error, got.Status, nil
 }
 
-// question is the message of a check, from and to reserved names, signed like any other.
+// question is the message of a check. It is from and to reserved names, and signed like any
+// other message.
 func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 	id := amtp.NewMessageID()
 	body, err := json.Marshal(map[string]any{

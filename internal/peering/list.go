@@ -51,7 +51,7 @@ func (s *Peering) List(ctx context.Context) (admin.PeerList, error) {
 	return all, nil
 }
 
-// described is a peer as the operator sees it.
+// described is a peer in the form for the operator.
 func (s *Peering) described(ctx context.Context, n *gateway.Document) (admin.Peer, error) {
 	var e entry
 	if err := json.Unmarshal(n.Facts, &e); err != nil {
@@ -76,7 +76,7 @@ func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, e
 		return admin.PeerReport{}, invalid("%v", err)
 	}
 	defer p.Client.CloseIdleConnections()
-	n.Gateway = p.Capabilities.Gateway // in one form
+	n.Gateway = p.Capabilities.Gateway // in its normal form
 	points, another := s.check(ctx, p)
 	if another != nil {
 		return admin.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain,
@@ -109,7 +109,7 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 	})
 }
 
-// Remove ends a peer: DNS is asked for its domain again.
+// Remove removes a peer. Its domain is looked up in DNS again.
 func (s *Peering) Remove(ctx context.Context, d amtp.Domain) error {
 	there := false
 	err := s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
@@ -141,7 +141,7 @@ func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, e
 	if err != nil {
 		return admin.PeerReport{}, err
 	}
-	p, err := s.peer(&about.NewPeer, "check") // with new connections: a kept one would prove less
+	p, err := s.peer(&about.NewPeer, "check") // with new connections, because a kept one proves less
 	if err != nil {
 		return admin.PeerReport{}, err
 	}
@@ -155,7 +155,7 @@ func report(p admin.Peer, points []admin.PeerPoint) admin.PeerReport {
 	return admin.PeerReport{Peer: p, OK: !bad, Points: points}
 }
 
-// judge refuses a peer that is not valid, and brings the others to one form.
+// judge refuses a peer that is not valid, and brings a valid one to its normal form.
 func (s *Peering) judge(n *admin.NewPeer) error {
 	d, err := amtp.ParseDomain(string(n.Domain))
 	switch {

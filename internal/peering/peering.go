@@ -1,12 +1,12 @@
 // Package peering keeps the peers: domains that this gateway reaches without DNS, because
-// its operator said where their gateways are and by which certificate they are known. An
-// example is two machines on a private network.
+// its operator named their gateways and the certificates that prove them. An example is two
+// machines on a private network.
 //
-// What it promises: a peer is trusted for its own domain only, and only over a connection
-// with the certificate that the operator named. The peer's signing keys come from the peer
-// over such a connection, and from nowhere else. For a peer only its own host and port
-// are called, at any address. The list is in the store: a running gateway applies a change
-// at once, another replica within a second, and a crash loses none.
+// The package promises: a peer is trusted for its own domain only, and only over a
+// connection with the certificate that the operator named. The peer's signing keys come
+// only from the peer, over such a connection. For a peer only its own host and port are
+// called, at any address. The list is in the store: a running gateway applies a change at
+// once, another replica within a second, and a crash loses no change.
 package peering
 
 import (
@@ -26,46 +26,47 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// Store is what Peering needs of gateway.Store.
+// Store is the part of gateway.Store that Peering needs.
 type Store interface {
 	gateway.Documents
 	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
 	SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) ([]gateway.SenderDomain, error)
 }
 
-// Peering knows the peers of one gateway. It is a discovery.Peers.
+// Peering knows the peers of one gateway. It is a discovery.StaticRoutes.
 type Peering struct {
 	Store  Store
-	Domain amtp.Domain // ours
+	Domain amtp.Domain // the gateway's own
 	// Outbound says how peers are called. Each peer has its own Allow and Pin, and its own
 	// Roots if it has an authority.
 	Outbound outbound.Options
-	// Signer returns our present key.
+	// Signer returns the gateway's present key.
 	Signer func() *amtp.Signer
-	// Self returns where others reach this gateway, and by which certificate they know it.
+	// Self returns the address at which others reach this gateway, and the certificate by
+	// which they know it.
 	Self func(context.Context) admin.GatewaySelf
 	Now  func() time.Time
 
 	mu    sync.Mutex
 	known map[amtp.Domain]*discovery.StaticRoute // never changed, only replaced
-	read  time.Time                              // when it was read from the store
+	read  time.Time                              // when known was read from the store
 }
 
-// kind is the kind of the entries among the documents of the store. They are not secret; they
-// are there because they are changed all at once or not at all.
+// kind is the kind of the entries among the documents of the store. They are not secret. They
+// are documents because a change of documents is stored as a whole or not at all.
 const kind = "peer"
 
 // freshFor is how long the list is used before it is read again, because another replica
 // may have changed it.
 const freshFor = time.Second
 
-// entry is a peer as it is stored.
+// entry is a peer in its stored form.
 type entry struct {
 	admin.NewPeer
 	Added amtp.Time `json:"added_at"`
 }
 
-// Route implements discovery.Peers.
+// Route implements discovery.StaticRoutes.
 func (s *Peering) Route(ctx context.Context, d amtp.Domain) (*discovery.StaticRoute, error) {
 	all, err := s.all(ctx)
 	return all[d], err

@@ -32,13 +32,13 @@ const (
 	pointKeys        = "keys"
 )
 
-// fault is why a question to a peer failed.
+// fault is the reason why a question to a peer failed.
 type fault struct {
 	point, text, mend string
-	another           bool // another gateway answers than the peer's
+	another           bool // a gateway that is not the peer's answers
 }
 
-// Keys implements discovery.Peers.
+// Keys implements discovery.StaticRoutes.
 func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery.RouteKeys, error) {
 	told, _, fault := s.reach(ctx, p)
 	switch {
@@ -50,7 +50,7 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery
 	keys := make(discovery.RouteKeys, len(told.Keys))
 	for _, k := range told.Keys {
 		if _, err := amtp.KeyRecordName(k.Selector, p.Domain); err != nil {
-			continue // no signature can name such a key
+			continue // a signature cannot name such a key
 		}
 		if record, err := amtp.ParseKeyRecord(k.Record); err == nil {
 			keys[k.Selector] = record
@@ -59,7 +59,7 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery
 	return keys, nil
 }
 
-// reach asks the gateway of a peer for its keys, and what time it is there.
+// reach asks the gateway of a peer for its keys. at is the time of the peer's clock.
 func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amtp.DomainKeys, at time.Time, _ *fault) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -112,7 +112,7 @@ func call(p *discovery.StaticRoute, req *http.Request) ([]byte, *http.Response, 
 	return body, res, err
 }
 
-// faultOf returns the reason for which there is no answer.
+// faultOf returns the reason why there is no answer.
 func faultOf(p *discovery.StaticRoute, err error) *fault {
 	var pin *outbound.PinError
 	var name x509.HostnameError

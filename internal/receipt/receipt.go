@@ -2,14 +2,14 @@
 // arrive from them.
 //
 // A receipt is owed from the transaction in which an agent marked a message as read or
-// acknowledged it. Later it is decided whether it is sent: only to a domain that proved
-// that it wrote the message, that asks for receipts, and that gateway.ReceiptPolicy
+// acknowledged it. The decision to send it is made later. It is sent only to a domain that
+// proved that it wrote the message, that asks for receipts, and that gateway.ReceiptPolicy
 // allows. Receipts for one domain go together in one small signed message. A receipt is
-// forgotten once it was accepted or refused, or is a day old.
+// removed once it was accepted or refused, or is a day old.
 //
-// A lost receipt costs only the knowledge: its sender still knows that the message was
-// delivered. A crash loses no receipt that is owed. One that was on its way is sent
-// again, which changes nothing.
+// If a receipt is lost, the sender of the message does not learn of the mark, but it still
+// knows that the message was delivered. A crash loses no receipt that is owed. A receipt
+// that was on its way is sent again, which changes nothing.
 package receipt
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Store is what receipts need of gateway.Store.
+// Store is the part of gateway.Store that receipts need.
 type Store interface {
 	gateway.Receipts
 	Clock() gateway.ClockState
 }
 
-// Sender sends other domains the receipts that they are owed: one call at a time for one
-// domain, and a few domains at once.
+// Sender sends other domains the receipts that they are owed. It makes one call at a time
+// to a domain, and calls a few domains at once.
 type Sender struct {
 	Store   Store
 	Courier gateway.Courier // to other domains
@@ -41,7 +41,7 @@ type Sender struct {
 	// known now.
 	Wants  func(context.Context, amtp.Domain) (bool, error)
 	Signs  func() bool // whether there is a key to sign with
-	Domain amtp.Domain // ours
+	Domain amtp.Domain // the gateway's own
 	Policy gateway.ReceiptPolicy
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -58,7 +58,7 @@ type peer struct {
 	fails int       // in a row
 }
 
-// How often and how much at once.
+// Bounds of the calls: how often, and how much at once.
 const (
 	lookEvery = 2 * time.Second
 	// gatherTime is how long after a call the next one to the same domain waits for more
@@ -100,8 +100,7 @@ func (s *Sender) Run(ctx context.Context) error {
 }
 
 // startCalls begins a call to each domain that is owed receipts, while there is a slot. It
-// continues after the domain of the last call, so that each domain has its turn however
-// many there are.
+// continues after the domain of the last call, so that every domain has its turn.
 func (s *Sender) startCalls(ctx context.Context, slots chan struct{}, calls *sync.WaitGroup) error {
 	s.forgetIdle()
 	last := s.last
@@ -114,7 +113,7 @@ func (s *Sender) startCalls(ctx context.Context, slots chan struct{}, calls *syn
 	return err
 }
 
-// walk begins calls to the domains after after, up to upTo; "" means the last one. It
+// walk begins calls to the domains that follow after, up to upTo; "" means the last one. It
 // reports whether it found a domain for which there is no slot.
 func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan struct{},
 	calls *sync.WaitGroup) (full bool, err error) {
@@ -133,7 +132,7 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 			select {
 			case slots <- struct{}{}:
 			default:
-				return true, nil // the others have their turn when these are done
+				return true, nil // the other domains have their turn when these calls are done
 			}
 			s.last = d
 			s.begin(d)
@@ -148,7 +147,7 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 	}
 }
 
-// forgetIdle forgets domains about which there is nothing to remember.
+// forgetIdle removes the entries of domains that have no state to remember.
 func (s *Sender) forgetIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +177,7 @@ func (s *Sender) begin(d amtp.Domain) {
 	s.peers[d].busy = true
 }
 
-// end notes how a call went.
+// end notes the result of a call.
 func (s *Sender) end(d amtp.Domain, c call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +196,8 @@ func (s *Sender) end(d amtp.Domain, c call) {
 	}
 }
 
-// call is the result of a call to one domain: why it failed, "" if it did not, and how
-// long the domain asked us to wait.
+// call is the result of a call to one domain: why it failed, "" if it did not, and the wait
+// that the domain asked for.
 type call struct {
 	why   string
 	pause time.Duration
@@ -207,7 +206,7 @@ type call struct {
 // noReason is the reason for a call that failed without one.
 const noReason = "the call had no result"
 
-// contained is tell, in which a defect harms one domain only.
+// contained is tell, but a defect in it affects one domain only.
 func (s *Sender) contained(ctx context.Context, d amtp.Domain) (c call) {
 	err := defect.Contain(func() error {
 		c = s.tell(ctx, d)
@@ -227,7 +226,7 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 		now, clock := s.Now(), s.Store.Clock()
 		before := now.Add(-gateway.ReceiptAge)
 		if !clock.Believed() {
-			before = time.Time{} // by a clock that is in doubt, no receipt is too old
+			before = time.Time{} // while the clock is in doubt, no receipt is too old
 		}
 		if _, err := s.Store.DropReceipts(ctx, d, before, gateway.MaxReceiptsOwed, dropStep); err != nil {
 			return call{why: "the store cannot say"}
@@ -269,8 +268,8 @@ func (s *Sender) owed(list []gateway.OwedReceipt) []gateway.OwedReceipt {
 	return owed
 }
 
-// send sends receipts to a domain. They are done when it has them, when it does not ask
-// for them, or when it refuses them.
+// send sends receipts to a domain. They are done if the domain accepted or refused them, or
+// does not ask for receipts.
 func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedReceipt,
 	now time.Time) (how call, done bool) {
 	if len(list) == 0 || !s.Signs() {

@@ -19,7 +19,7 @@ import (
 // Bounds of the calls and of the memory for their answers.
 const (
 	listTime      = time.Minute // how long a list is remembered
-	refusedTime   = askAgain    // how long it is remembered that there was none
+	refusedTime   = askAgain    // how long a refusal is remembered
 	callTime      = 10 * time.Second
 	atOnce        = 16      // gateways that are asked at the same time
 	maxAnswer     = 1 << 20 // bytes of one answer
@@ -39,7 +39,7 @@ type remembered struct {
 	size    int // bytes, about
 }
 
-// Agents lists the agents that the domain's gateway shows to everybody. The other gateway
+// Agents lists the agents that the domain's gateway shows to all callers. The other gateway
 // applies the conditions. The error is DOMAIN_NOT_FOUND if there is no list, and
 // TEMPORARY_FAILURE if there is none now.
 func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList,
@@ -105,8 +105,8 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.A
 	return r
 }
 
-// askLess asks for a page, and for smaller and smaller ones while the answer is too
-// large. fewer says that a smaller page was asked for.
+// askLess asks for a page, and for smaller pages while the answer is too large. fewer says
+// that it asked for a smaller page.
 func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool,
 	refused error) {
 	for again := 0; ; again++ {
@@ -184,7 +184,7 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, error) {
 	var more, capped bool
 	var next string
 	var count int
-	// What it says about further pages counts if it can be read.
+	// The members about further pages are used if they can be read.
 	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" &&
 		len(next) <= maxCursor {
 		list.HasMore, list.NextCursor = true, next

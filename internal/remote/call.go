@@ -23,22 +23,22 @@ type Answer struct {
 	Header http.Header
 	Proto  int                  // 1 or 2, the version of HTTP
 	TLS    *tls.ConnectionState // nil over plain HTTP
-	Body   []byte               // nil where it was larger than the client reads
-	Large  bool                 // the body was larger than that
+	Body   []byte               // nil if it was larger than the client reads
+	Large  bool                 // the body was larger than the client reads
 	Took   time.Duration        // from the beginning of the call to the head of the answer
 }
 
-// IsDown reports whether the status says that the gateway serves nobody now: 429, or
-// any of 5xx.
+// IsDown reports whether the status says that the gateway cannot serve requests now: 429,
+// or any of 5xx.
 func (a *Answer) IsDown() bool {
 	return a.Status == http.StatusTooManyRequests || a.Status >= http.StatusInternalServerError
 }
 
 // Call makes one request of the gateway at base, with a document of JSON as its body or
 // nil for none, and reads the whole answer. path begins with a slash and may have a query.
-// The client is one of outbound, which says where a call may go and how much of an answer
-// is read. Any other error than ErrAddress means that there was no answer, or a part of
-// one.
+// The client is one of outbound, which bounds the addresses of calls and the size of
+// answers. Any other error than ErrAddress means that there was no answer, or only a part
+// of one.
 func Call(ctx context.Context, client *http.Client, method, base, path string, body []byte) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil {
@@ -59,7 +59,7 @@ func Call(ctx context.Context, client *http.Client, method, base, path string, b
 		Took: time.Since(began)}
 	switch a.Body, err = io.ReadAll(res.Body); {
 	case errors.Is(err, outbound.ErrTooLarge):
-		a.Body, a.Large = nil, true // a part of a document says nothing
+		a.Body, a.Large = nil, true // a part of a document is of no use
 	case err != nil:
 		return a, err
 	}

@@ -1,11 +1,11 @@
-// Package remote asks what other domains say about themselves: how their
-// gateway is reached, and which agents they list. AMTP §2, §3.
+// Package remote asks other domains about themselves: how their gateway is reached, and
+// which agents they list. AMTP §2, §3.
 //
-// It asks on behalf of our own agents, our operator and, in the development profile, the
-// programs of this machine; never on behalf of a stranger. It sends neither a key nor a
-// name of ours. From another gateway's list it takes only agents of that gateway's domain,
-// within bounds. The list is remembered for a minute, so that nobody can make us call the
-// same gateway again and again. Everything is in memory.
+// It asks on behalf of the gateway's own agents, its operator and, in the development
+// profile, the programs of this machine. It never asks on behalf of a stranger. It sends
+// neither a key nor a name of this domain. From another gateway's list it takes only agents
+// of that gateway's domain, within bounds. It remembers the list for a minute, so that no
+// caller can make it call the same gateway again and again. Everything is in memory.
 package remote
 
 import (
@@ -48,7 +48,7 @@ func New(finder Finder, client *http.Client, now func() time.Time) *Domains {
 	}
 }
 
-// Capabilities returns what the domain publishes about its gateway.
+// Capabilities returns the data that the domain publishes about its gateway.
 func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.Domain) (amtp.DomainCapabilities,
 	error) {
 	if refused := mayAsk(p); refused != nil {
@@ -72,7 +72,7 @@ func mayAsk(p gateway.Principal) error {
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 
-// find returns how the domain's gateway is reached.
+// find finds the domain's gateway.
 func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, error) {
 	if d == "localhost" {
 		return discovery.Found{}, notFound(d, "localhost is no domain that others find; it publishes nothing.")

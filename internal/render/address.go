@@ -8,9 +8,10 @@ import (
 )
 
 // Address writes an address so that a reader may copy it to a command line. A stranger may
-// have made a local part that acts there. A plain one begins with a letter or digit and has
-// only letters, digits and . _ + - = in it. Any other is quoted, its other characters are
-// escapes, and no command takes it in that form. "amtp reply" needs no address.
+// have chosen a local part that a shell would execute. A plain local part begins with a
+// letter or digit and has only letters, digits and . _ + - = in it. Any other is quoted, and
+// its other characters are escapes. No command takes it in that form, but "amtp reply" needs
+// no address.
 func Address(a amtp.Address) string {
 	s := a.String()
 	local, domain, ok := strings.Cut(s, "@")
@@ -28,7 +29,7 @@ func Address(a amtp.Address) string {
 	return `"` + b.String() + `"@` + Clean(domain)
 }
 
-// Addresses is [Address] for several, with commas between them.
+// Addresses is [Address] for several addresses, with commas between them.
 func Addresses(list []amtp.Address) string {
 	texts := make([]string, len(list))
 	for i, a := range list {
@@ -61,8 +62,8 @@ func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// MessageID writes the id of a message as an argument of a command: one that begins with -
-// is not taken for a flag.
+// MessageID writes the id of a message as an argument of a command, so that an id that
+// begins with - is not taken for a flag.
 func MessageID(id amtp.MessageID) string {
 	word := Clean(string(id))
 	if strings.HasPrefix(word, "-") {

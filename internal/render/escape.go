@@ -1,11 +1,11 @@
-// Package render writes what an AMTP program shows: a stranger's words made harmless,
+// Package render writes the output of an AMTP program: a stranger's text made harmless,
 // messages between fences, tables, times and numbers.
 //
-// The promise: no text of a stranger moves the cursor, hides characters or forges a line,
-// and every content of a message stands between two lines with a word that its sender
-// could not know. All functions are functions of their arguments; none prints by itself,
-// but for those that get a writer. The command line uses them, and so may any other
-// program that shows messages to a person or to a model.
+// The package promises: no text of a stranger moves the cursor, hides characters or forges
+// a line. Every content of a message is between two lines with a word that its sender could
+// not know. The result of a function depends on its arguments only. A function prints only
+// if it gets a writer. The command line uses them, and any other program that shows
+// messages to a person or to a model may use them.
 package render
 
 import (

@@ -41,7 +41,7 @@ func escapeInvisible(doc string) string {
 	return b.String()
 }
 
-// CleanJSON writes v as JSON on one line, as [Clean] writes a text; "{}" when v is no JSON.
+// CleanJSON writes v as JSON on one line, cleaned as [Clean] does; "{}" if v cannot be JSON.
 func CleanJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// PreviewLength is how many characters of a text a list shows.
+// PreviewLength is the number of characters of a text in a list.
 const PreviewLength = 200
 
 // OneLine writes a stranger's text on one line: cleaned, with every run of blanks as one
-// blank, and cut behind most characters. So blanks cannot push words to the place at which
+// blank, and cut after most characters. So blanks cannot push words to the place at which
 // a terminal breaks the line. It reports whether text was cut off.
 func OneLine(s string, most int) (line string, cut bool) {
 	var b strings.Builder
@@ -30,7 +30,7 @@ func OneLine(s string, most int) (line string, cut bool) {
 			return Clean(strings.TrimRight(b.String(), " ")), true
 		}
 		_, size := utf8.DecodeRuneInString(s[i:])
-		b.WriteString(s[i : i+size]) // bytes that are no character stay, for Clean
+		b.WriteString(s[i : i+size]) // bytes that are not a character stay; Clean escapes them
 	}
 	return Clean(b.String()), false
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Fence is a word that the sender of a message could not know. Two lines with it stand
-// around the sender's words, so that no message can end its own quotation.
+// Fence is a word that the sender of a message could not know. The sender's words are
+// between two lines with it, so that a message cannot end its own quotation.
 type Fence string
 
 // NewFence returns a fence of its own for one output.
@@ -18,14 +18,14 @@ func NewFence() Fence { return Fence(rand.Text()) }
 // Begin is the line above a sender's words.
 func (f Fence) Begin() string { return "----- BEGIN " + string(f) + " -----\n" }
 
-// End is the line below them.
+// End is the line below the sender's words.
 func (f Fence) End() string { return "----- END " + string(f) + " -----\n" }
 
 // Around writes the words, which end with a line break, between the two lines.
 func (f Fence) Around(words string) string { return f.Begin() + words + f.End() }
 
-// Beginning returns the first bytes of a content, at most as many as most and a line
-// break, without cutting a character. A content that is not longer comes back whole.
+// Beginning returns the first bytes of a content, at most most bytes and a line break,
+// without cutting a character. It returns a content that is not longer whole.
 func Beginning(content string, most int) string {
 	if len(content) <= most {
 		return content
@@ -56,7 +56,7 @@ func Recipient(r amtp.RecipientStatus) string {
 }
 
 // Head names a message on one line, by its sender and its subject. The subject is the
-// sender's words: it stands in quotation marks and is short.
+// sender's words: it is in quotation marks and is short.
 func Head(m *amtp.Received) string {
 	subject, cut := OneLine(m.Subject, 60)
 	if cut {
@@ -65,7 +65,7 @@ func Head(m *amtp.Received) string {
 	return "from " + Sender(m.Sender) + ", subject " + strconv.Quote(subject)
 }
 
-// Trust says how well the gateway knows the sender, and why not better.
+// Trust says how well the sender is proven, and why not better.
 func Trust(m amtp.Received) string {
 	if m.Trust == amtp.TrustUnverified && m.Authentication.Reason != "" {
 		return Clean(string(m.Trust) + " (" + m.Authentication.Reason + ")")

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// PayloadText returns the text of a payload that is one: a JSON string, or {"text": …}.
+// PayloadText returns the text of a payload that is a text: a JSON string, or {"text": …}.
 func PayloadText(payload json.RawMessage) (text string, is bool) {
 	if json.Unmarshal(payload, &text) == nil {
 		return text, string(payload) != "null"
@@ -47,8 +47,8 @@ func Preview(payload json.RawMessage) (line string, cut bool) {
 	return OneLine(payloadLine(payload), PreviewLength)
 }
 
-// Content writes everything that the sender wrote, with a line break at its end. Text keeps
-// its lines; other control characters are escaped.
+// Content writes the whole content that the sender wrote, with a line break at its end. Text
+// keeps its lines; other control characters are escaped.
 func Content(r amtp.Received) string {
 	var b strings.Builder
 	line := func(label, text string) {

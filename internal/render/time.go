@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// How dates are written, with the time behind them.
+// The layouts of dates, each followed by the time.
 const (
 	isoTime   = "2006-01-02 15:04:05 MST" // where nothing else is said
 	usTime    = "1/2/2006, 3:04:05 PM MST"
@@ -16,8 +16,8 @@ const (
 	asiaTime  = "2006/01/02 15:04:05 MST"
 )
 
-// TimeLayout is how times are written in a locale, such as de_AT.UTF-8: as its country
-// writes them, else as its language does. It is a layout of [time.Time.Format].
+// TimeLayout returns the layout of times in a locale, such as de_AT.UTF-8, for
+// [time.Time.Format]. It is the layout of the locale's country, else of its language.
 func TimeLayout(locale string) string {
 	if i := strings.IndexAny(locale, ".@"); i >= 0 {
 		locale = locale[:i]

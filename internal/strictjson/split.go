@@ -83,7 +83,7 @@ func (s *splitter) member() (m Member, err error) {
 	return m, nil
 }
 
-// text moves behind the string that begins here.
+// text moves to the end of the string that begins here.
 func (s *splitter) text() { s.at = AfterString(s.doc, s.at) }
 
 // AfterString returns the end of the string that begins at at in a checked document. For
@@ -109,7 +109,7 @@ func AfterString(doc []byte, at int) int {
 	return len(doc)
 }
 
-// value moves behind the value that begins here.
+// value moves to the end of the value that begins here.
 func (s *splitter) value() {
 	for depth := 0; s.at < len(s.doc); {
 		switch s.doc[s.at] {
@@ -121,7 +121,7 @@ func (s *splitter) value() {
 			continue
 		case '}', ']':
 			if depth == 0 {
-				return // of the object that the value stands in
+				return // this bracket ends the object or array around the value
 			}
 			depth--
 			s.at++

@@ -49,10 +49,10 @@ type Member struct {
 }
 
 // Fold returns the form of a name for readers that ignore case. Such readers differ in
-// how they fold: encoding/json takes the long s for an s and the Kelvin sign for a k,
-// others take the dotless i for an i or a ligature for its letters. A name that any of
-// them takes for an ASCII name has the fold of that name. It is the one comparison for
-// names that mean something to a gateway.
+// how they fold. encoding/json takes the long s for an s and the Kelvin sign for a k;
+// others take the dotless i for an i, or a ligature for its letters. A name that any of
+// them takes for an ASCII name has the fold of that name. All comparisons of names that
+// have a meaning for a gateway use it.
 func Fold(name string) string {
 	if IsASCII(name) {
 		return strings.ToLower(name)
@@ -284,8 +284,8 @@ func (s *scanner) refuse(format string, args ...any) error {
 	return &Error{Offset: s.dec.InputOffset(), Reason: fmt.Sprintf(format, args...)}
 }
 
-// syntax turns an error of the token layer into ours. Its text is not used, because it
-// changes between releases and repeats bytes of the document.
+// syntax turns an error of the token layer into an *Error. The text of the former is not
+// used, because it changes between releases and repeats bytes of the document.
 func syntax(err error, offset int64) error {
 	reason := "the JSON is malformed"
 	var se *jsontext.SyntacticError
