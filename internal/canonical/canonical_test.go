@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The vectors of RFC 8785 §3.2.2 to §3.2.4 and of its authors' test suite,
-// with the numbers that binary64 cannot give back left out: those are refused.
+// The vectors of RFC 8785 §3.2.2 to §3.2.4 and of its authors' test suite. Numbers that
+// binary64 does not keep are left out, because they are refused.
 func TestForm(t *testing.T) {
 	for _, c := range []struct{ name, doc, want string }{
 		{"literals and strings (RFC 8785 §3.2.2)",
@@ -149,8 +149,8 @@ func bySlowFractions(literal string) bool {
 	return ok && got.Cmp(want) == 0
 }
 
-// Numbers are judged and written by their digits as their definition says, by
-// fractions, and as a second implementation writes them.
+// Numbers are judged by their digits. The result is that of the definition by fractions,
+// and their form is that of a second implementation.
 func TestNumbersByDefinition(t *testing.T) {
 	plain := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-3]?[0-9]{1,2})?`)
 	printed := rapid.Custom(func(t *rapid.T) string {
@@ -178,8 +178,8 @@ func TestNumbersByDefinition(t *testing.T) {
 	})
 }
 
-// TestTinyNumbersAreCounted: numbers that are slow to read are few, also where
-// there are ten times as many as are allowed.
+// TestTinyNumbersAreCounted: a document with more numbers that are slow to read than the
+// bound is refused, also with ten times as many.
 func TestTinyNumbersAreCounted(t *testing.T) {
 	list := func(n int) []byte { return []byte("[" + strings.Repeat("5e-324,", n-1) + "5e-324]") }
 	if err := ExactNumbers(list(maxTiny)); err != nil {

@@ -101,8 +101,8 @@ func TestFingerprintLeavesTheBytesAlone(t *testing.T) {
 	}
 }
 
-// Whoever prints the same members in another order, with other white space and
-// other escapes, has the same fingerprint.
+// The same members in another order, with other white space and other escapes, have the same
+// fingerprint.
 func TestSpellingDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.String(), 0, 6, rapid.ID).Draw(t, "names")
@@ -151,7 +151,7 @@ func escaped(s string) string {
 	return `"` + b.String() + `"`
 }
 
-// Every literal of a number is content of its own.
+// Two different literals of a number are different content.
 func TestNumberLiteralsMatter(t *testing.T) {
 	literal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,6})?([eE][+-]?[0-9]{1,2})?`)
 	rapid.Check(t, func(t *rapid.T) {

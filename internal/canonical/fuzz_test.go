@@ -10,9 +10,9 @@ import (
 	"github.com/gowebpki/jcs"
 )
 
-// FuzzForm checks that the canonical form means what the document means, is its
-// own canonical form, is what a second implementation writes, and is the same for
-// documents that differ in white space and the order of members only.
+// FuzzForm checks the canonical form: it means the same as the document, it is its own
+// canonical form, and a second implementation writes the same. Documents that differ only in
+// white space and the order of members have the same form.
 func FuzzForm(f *testing.F) {
 	for _, doc := range []string{
 		`{"numbers":[1E30,4.50,2e-3,0.000000000000000000000000001],"literals":[null,true,false]}`, `-0`,
@@ -28,7 +28,7 @@ func FuzzForm(f *testing.F) {
 			return
 		}
 		if err := strictjson.Value(doc); err != nil {
-			t.Fatalf("Form = %q of what is no strict JSON (%v); document %q", form, err, doc)
+			t.Fatalf("Form = %q of a document that is not strict JSON (%v); document %q", form, err, doc)
 		}
 		again, err := Form(form)
 		if err != nil || !bytes.Equal(again, form) {
@@ -44,7 +44,7 @@ func FuzzForm(f *testing.F) {
 		if err := json.Unmarshal(form, &b); err != nil || !reflect.DeepEqual(a, b) {
 			t.Fatalf("the form means %v, %v, want %v; form %q of %q", b, err, a, form, doc)
 		}
-		// Written by another hand: members in another order, other escapes.
+		// As another program may write it: members in another order, other escapes.
 		other, err := json.MarshalIndent(a, "", "\t")
 		if err != nil {
 			t.Fatal(err)
@@ -56,8 +56,8 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// sameFingerprint checks that a message and the same with its names and who it goes
-// to changed have one fingerprint.
+// sameFingerprint checks that a message has the same fingerprint with another id, without
+// the other members in outside, and with its members in another order.
 func sameFingerprint(t *testing.T, doc, form []byte) {
 	members, err := strictjson.Object(doc)
 	if err != nil {

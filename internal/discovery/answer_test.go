@@ -143,7 +143,7 @@ func TestReadResolvConf(t *testing.T) {
 	}
 	if servers, err := readResolvConf(filepath.Join(t.TempDir(), "none")); err == nil ||
 		!strings.Contains(err.Error(), "dns.resolvers") {
-		t.Errorf("the servers of no file are %v, %v; want an error that tells what to set", servers, err)
+		t.Errorf("the servers without a file are %v, %v; want an error that names the setting", servers, err)
 	}
 }
 

@@ -287,12 +287,12 @@ func TestWhoJoinsAQuestionPaysNothing(t *testing.T) {
 		var other sync.WaitGroup
 		other.Go(func() {
 			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.2"), "b.example", "s1"); err != nil {
-				t.Errorf("who asks first = %v, want the key", err)
+				t.Errorf("Key for the caller that asks first = %v, want the key", err)
 			}
 		})
 		synctest.Wait()
 		if _, err := b.Key(t.Context(), spent, "b.example", "s1"); err != nil {
-			t.Errorf("who joins without budget = %v, want the key", err)
+			t.Errorf("Key for a caller that joins without budget = %v, want the key", err)
 		}
 		other.Wait()
 	})
@@ -313,7 +313,7 @@ func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 			b.Key(t.Context(), peer, nth(i), "s1")
 		}
 		if _, err := b.Key(t.Context(), peer, "none.example", "s1"); class(t, err) != discovery.ErrBudget {
-			t.Errorf("without budget, what there was not = %v, want ErrBudget", err)
+			t.Errorf("without budget, a name that did not exist = %v, want ErrBudget", err)
 		}
 		dns.takes = time.Second
 		var strangers sync.WaitGroup

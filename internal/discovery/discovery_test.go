@@ -21,7 +21,7 @@ const (
 	key2Text = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPDaLHlJ3eymrFr1dSKz3fdIW2N/m8wiO0JHSXQyCESPZrvMz7MAnAHWAxLirnvzzFSofCwinucJ2wHT7mGpRHA=="
 )
 
-// say is a DNS that answers as the test wants.
+// say is a DNS whose answers the test sets.
 type say struct {
 	mu      sync.Mutex
 	answers map[string]discovery.Answer
@@ -29,7 +29,7 @@ type say struct {
 	takes   time.Duration // before every answer
 	asked   map[string]int
 	busy    int // questions under way
-	most    int // of them at the same time
+	most    int // the most questions at the same time
 }
 
 func newSay() *say { return &say{answers: map[string]discovery.Answer{}, asked: map[string]int{}} }
@@ -245,7 +245,7 @@ func TestStaticTable(t *testing.T) {
 		t.Errorf("DNS was asked for %v, want nothing", dns.asked)
 	}
 	if got, err := f.Gateway(t.Context(), "c.example"); err != nil || got.Source != discovery.FromDNS {
-		t.Errorf("Gateway of a domain outside of the table = %+v, %v; want what DNS says", got, err)
+		t.Errorf("Gateway of a domain outside of the table = %+v, %v; want the answer of DNS", got, err)
 	}
 	if _, err := f.Key(t.Context(), "b.example", "s2"); class(t, err) != discovery.ErrNone {
 		t.Errorf("Key outside of the table = %v, want ErrNone from DNS", err)
@@ -298,7 +298,7 @@ func TestTablesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Every answer is remembered for as long as it says, but within bounds.
+// Every answer is remembered for the time that it states, within bounds.
 func TestHowLongAnswersAreRemembered(t *testing.T) {
 	const longest = 24 * time.Hour
 	ask := func(f *discovery.Finder) error { _, err := f.Gateway(context.Background(), "b.example"); return err }

@@ -23,7 +23,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// store keeps documents as gateway.Documents promises, and knows no domain.
+// store keeps documents as gateway.Documents promises. It has no domains.
 type store struct {
 	mu    sync.Mutex
 	list  []gateway.Document
@@ -56,7 +56,7 @@ func (s *store) SenderDomainsPage(context.Context, amtp.Domain, int) ([]gateway.
 	return nil, nil
 }
 
-// watch is the time of a world.
+// watch is a clock that the test moves.
 type watch struct {
 	mu  sync.Mutex
 	now time.Time
@@ -87,7 +87,7 @@ func newPeering(s Store, c *watch) *Peering {
 		Self: func(context.Context) admin.GatewaySelf { return admin.GatewaySelf{} }}
 }
 
-// far is the gateway of far.lan, and what it answers.
+// far is the gateway of far.lan, with its answers.
 type far struct {
 	*httptest.Server
 	domain amtp.Domain
@@ -110,7 +110,7 @@ func newFar(t *testing.T) *far {
 		w.Header().Set("Date", f.at.Format(http.TimeFormat))
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(v) // to a test
+		_ = json.NewEncoder(w).Encode(v) // the test notices a failure
 	}
 	mux.HandleFunc("GET /v1/discovery/keys", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, amtp.DomainKeys{Domain: f.domain, Keys: f.keys})
@@ -131,9 +131,8 @@ func (f *far) peer() admin.NewPeer {
 	return admin.NewPeer{Domain: "far.lan", Gateway: f.URL, Pin: amtp.PinOf(f.Certificate()).String()}
 }
 
-// TestEveryReplicaSees: a change at one gateway holds there at once, and at
-// another over the same store within a second; between that the store is not
-// asked.
+// TestEveryReplicaSees: a change at one replica holds there at once. It holds at another
+// replica within a second. Until then that replica does not read the store.
 func TestEveryReplicaSees(t *testing.T) {
 	f, s, c := newFar(t), &store{}, &watch{now: noon}
 	one, two := newPeering(s, c), newPeering(s, c)
@@ -178,16 +177,15 @@ func TestEveryReplicaSees(t *testing.T) {
 		t.Error("the other gateway still knows the peer after a second")
 	}
 	if refused := one.Remove(t.Context(), "far.lan"); codeOf(refused) != amtp.CodeDomainNotFound {
-		t.Errorf("removing what is no peer: %v, want DOMAIN_NOT_FOUND", refused)
+		t.Errorf("removing a domain that is not a peer: %v, want DOMAIN_NOT_FOUND", refused)
 	}
 }
 
-// TestCheckNamesWhatIsWrong: each fault by itself is the point that is not in
-// order.
+// TestCheckNamesWhatIsWrong: each fault by itself makes one point fail, the one for it.
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*far)
-		want   string // of points that are not in order
+		want   string // the points that fail
 		word   string
 	}{
 		"nothing":        {func(*far) {}, "", ""},
@@ -245,13 +243,13 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 			}
 		}
 		if strings.Join(bad, " ") != tc.want || !strings.Contains(said, tc.word) || r.OK != (tc.want == "") {
-			t.Errorf("%s: not in order are %v (%s), want %q that says %q", name, bad, said, tc.want, tc.word)
+			t.Errorf("%s: points %v failed (%s), want %q with the text %q", name, bad, said, tc.want, tc.word)
 		}
 	}
 }
 
-// TestKnownBy: a pin, an authority of its own, and nothing else than what was
-// given.
+// TestKnownBy: a peer is known by a pin or by an authority of its own, and by nothing else
+// than the one that was given.
 func TestKnownBy(t *testing.T) {
 	f := newFar(t)
 	ca := func(f *far) string {
@@ -286,8 +284,7 @@ func TestKnownBy(t *testing.T) {
 	}
 }
 
-// TestKeys: those that are none are left out, and a gateway that does not sign
-// has none.
+// TestKeys: keys that are not valid are left out, and a gateway that does not sign has none.
 func TestKeys(t *testing.T) {
 	f := newFar(t)
 	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER",
@@ -312,8 +309,8 @@ func TestKeys(t *testing.T) {
 	var _ discovery.StaticRoutes = p
 }
 
-// codeOf returns the code with which a call was refused, "" for one that was not, and a
-// text that is no code for another error.
+// codeOf returns the code with which a call was refused, "" if it was not refused, and a text
+// that is not a code for any other error.
 func codeOf(err error) amtp.Code {
 	if err == nil {
 		return ""

@@ -19,12 +19,12 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// owes is a store of which only receipts that are owed are asked.
+// owes is a store with owed receipts only.
 type owes struct {
 	Store
 	mu    sync.Mutex
 	rows  map[amtp.Domain][]gateway.OwedReceipt // in the order in which they are due
-	due   map[int64]time.Time                   // by row, zero for at once
+	due   map[int64]time.Time                   // by row; the zero time means at once
 	took  []gateway.Receipt                     // by TakeReceipts
 	from  amtp.Domain
 	fail  error
@@ -91,8 +91,8 @@ func (s *owes) left(d amtp.Domain) int {
 type peerGate struct {
 	mu      sync.Mutex
 	now     map[gateway.Destination]int // calls under way
-	most    int                         // of those to one domain together
-	all     int                         // calls to all domains together, at their most
+	most    int                         // the most calls to one domain at the same time
+	all     int                         // the most calls to all domains at the same time
 	parcels []gateway.Parcel
 	say     func(gateway.Parcel) gateway.Outcome
 	took    time.Duration
@@ -142,7 +142,7 @@ func address(s string) amtp.Address {
 
 var ask = []byte(`{"sender":"alice@far.example","recipients":["bob@shop.example"],"payload":{"text":"hello"}}`)
 
-// owed is a receipt of bob's that the usual rule sends.
+// owed returns a receipt of bob that the default rule sends.
 func owed(row int64, to string) gateway.OwedReceipt {
 	return gateway.OwedReceipt{
 		Row: row, Agent: 7, Written: true, Sender: address("alice@" + to), Class: gateway.ClassDomain, Body: ask,
@@ -166,7 +166,7 @@ func newSender(list ...gateway.OwedReceipt) (*Sender, *owes, *peerGate, *bytes.B
 	}, store, gate, log
 }
 
-// runFor runs the sender for so long, by a clock that nobody waits for.
+// runFor runs the sender for the duration d of the bubble's clock.
 func runFor(t *testing.T, s *Sender, d time.Duration) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), d)
@@ -176,7 +176,7 @@ func runFor(t *testing.T, s *Sender, d time.Duration) {
 	}
 }
 
-// TestOneMessage: what a receipt looks like on its way.
+// TestOneMessage checks the form of a message with receipts.
 func TestOneMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := owed(1, "far.example")
@@ -210,8 +210,8 @@ func TestOneMessage(t *testing.T) {
 	})
 }
 
-// TestWhoIsTold is the rule, row by row, and that no receipt is ever about what
-// no agent wrote.
+// TestWhoIsTold checks the policy row by row. A message that no agent wrote is never owed a
+// receipt.
 func TestWhoIsTold(t *testing.T) {
 	known, all, off := gateway.ReceiptPolicy{Rule: gateway.ReceiptsKnown},
 		gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, gateway.ReceiptPolicy{Rule: gateway.ReceiptsOff}
@@ -256,7 +256,7 @@ func TestWhoIsTold(t *testing.T) {
 		o := owed(1, "far.example")
 		tc.change(&o)
 		if got := tc.policy.Owes(&o); got != tc.want {
-			t.Errorf("%s: told %t, want %t", name, got, tc.want)
+			t.Errorf("%s: owed %t, want %t", name, got, tc.want)
 		}
 	}
 	every := with(all, gateway.ReceiptsAll)
@@ -264,7 +264,7 @@ func TestWhoIsTold(t *testing.T) {
 		o := owed(1, "far.example")
 		o.Class, o.Wish = class, gateway.ReceiptsAlways
 		if every.Owes(&o) {
-			t.Errorf("a sender of class %d, who proved no domain, is told", class)
+			t.Errorf("a sender of class %d, who proved no domain, is owed a receipt", class)
 		}
 	}
 	for _, from := range []string{"mailer-daemon", "Mailer-Daemon", "postmaster", "abuse", "echo", "amtp-receipts",
@@ -272,7 +272,7 @@ func TestWhoIsTold(t *testing.T) {
 		o := owed(1, "far.example")
 		o.Sender, o.Wish = address(from+"@far.example"), gateway.ReceiptsAlways
 		if every.Owes(&o) {
-			t.Errorf("%s is told", o.Sender)
+			t.Errorf("%s is owed a receipt", o.Sender)
 		}
 	}
 	for _, more := range []string{
@@ -284,7 +284,7 @@ func TestWhoIsTold(t *testing.T) {
 		o.Wish, o.Body = gateway.ReceiptsAlways,
 			[]byte(`{"sender":"alice@far.example","recipients":["bob@shop.example"],`+more+`}`)
 		if every.Owes(&o) {
-			t.Errorf("a message with %s is told of", more)
+			t.Errorf("a message with %s is owed a receipt", more)
 		}
 	}
 	o := owed(1, "far.example")
@@ -297,7 +297,7 @@ func TestWhoIsTold(t *testing.T) {
 	}
 }
 
-// TestStorm: ten thousand acknowledgements are twenty calls, one after the other.
+// TestStorm: ten thousand acknowledgements cause twenty calls, one after the other.
 func TestStorm(t *testing.T) {
 	slow.Test(t, "it sends ten thousand receipts")
 	synctest.Test(t, func(t *testing.T) {
@@ -336,8 +336,8 @@ func TestFewAtOnce(t *testing.T) {
 	})
 }
 
-// TestEachDomainHasItsTurn: domains that are always owed something do not keep
-// those behind them waiting, ten times as many as there are slots.
+// TestEachDomainHasItsTurn: some domains are always owed receipts. Ten times as many domains
+// as there are slots wait behind them, and each has its turn.
 func TestEachDomainHasItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var list []gateway.OwedReceipt
@@ -347,7 +347,7 @@ func TestEachDomainHasItsTurn(t *testing.T) {
 		s, store, gate, _ := newSender(list...)
 		gate.took = 2 * time.Second
 		row := int64(1000)
-		gate.say = func(p gateway.Parcel) gateway.Outcome { // and is owed the next one
+		gate.say = func(p gateway.Parcel) gateway.Outcome { // after each call the domain is owed another
 			store.mu.Lock()
 			defer store.mu.Unlock()
 			d := p.Destination.Domain()
@@ -366,8 +366,8 @@ func TestEachDomainHasItsTurn(t *testing.T) {
 	})
 }
 
-// TestCalmDown: a stream of receipts is gathered, and a message's next one waits
-// for its minute.
+// TestCalmDown: a stream of receipts is gathered into few calls. The next receipt for the
+// same message waits for a minute.
 func TestCalmDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, gate, _ := newSender(owed(1, "far.example"))
@@ -388,8 +388,8 @@ func TestCalmDown(t *testing.T) {
 	})
 }
 
-// TestAddedMeanwhile: what is acknowledged while its read mark is told is told a
-// minute later.
+// TestAddedMeanwhile: a message is acknowledged while the receipt for its read mark is sent.
+// The acknowledgement is sent a minute later.
 func TestAddedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, gate, _ := newSender(owed(1, "far.example"))
@@ -412,13 +412,13 @@ func TestAddedMeanwhile(t *testing.T) {
 		}
 		if !strings.Contains(string(calls[1].Body), `"acknowledged_at"`) ||
 			strings.Contains(string(calls[0].Body), `"acknowledged_at"`) {
-			t.Errorf("told %s and then %s, want the acknowledgement in the second", calls[0].Body, calls[1].Body)
+			t.Errorf("sent %s and then %s, want the acknowledgement in the second", calls[0].Body, calls[1].Body)
 		}
 	})
 }
 
-// TestNobodyAsks: without the feature, without a key and under a rule that sends
-// nothing, there is no call, and nothing is kept.
+// TestNobodyAsks: there is no call, and no receipt is kept, in three cases: the domain does
+// not ask for receipts, there is no key, or the rule sends nothing.
 func TestNobodyAsks(t *testing.T) {
 	for name, change := range map[string]func(*Sender){
 		"no feature": func(s *Sender) {
@@ -438,8 +438,8 @@ func TestNobodyAsks(t *testing.T) {
 	}
 }
 
-// TestTrouble: a domain that fails is tried less and less, one that refuses is
-// told nothing of it again, and the log has few words for it.
+// TestTrouble: a domain that fails is called less and less often. Receipts that a domain
+// refused are not sent again. The log has few lines about either.
 func TestTrouble(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change      func(*Sender, *peerGate)
@@ -484,8 +484,8 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// TestRead: what comes is receipts or is refused, and what is strange among them
-// is left out.
+// TestRead: a payload without receipts is refused, and receipts that are not valid are left
+// out.
 func TestRead(t *testing.T) {
 	id := amtp.NewMessageID()
 	one := fmt.Sprintf(`{"message_id":%q,"recipient":"bob@far.example","acknowledged_at":"2026-11-30T10:00:00Z","more":1}`,

@@ -22,7 +22,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
-// other is the gateway of b.example, at which discovery finds it.
+// other is the gateway of b.example, which discovery finds.
 type other struct {
 	http.HandlerFunc
 	asked atomic.Int64
@@ -44,7 +44,7 @@ func (o *other) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.HandlerFunc(w, r)
 }
 
-// answers has b.example answer so.
+// answers makes b.example answer with the status and body.
 func answers(t *testing.T, status int, body string) (*remote.Domains, *other) {
 	t.Helper()
 	o := &other{HandlerFunc: func(w http.ResponseWriter, _ *http.Request) {
@@ -70,8 +70,8 @@ const twoAgents = `{"agents":[
 	{"address":"eve@b.example","delivery_mode":"pull","role":7},
 	null, 7],"agent_count":99,"domain":"a.example"}`
 
-// TestAgents: a gateway speaks for the agents of its own domain, and what it says
-// beside the protocol's members is not repeated.
+// TestAgents: a gateway speaks for the agents of its own domain only. Members that are not
+// the protocol's are not passed on.
 func TestAgents(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
 	list, refused := s.Agents(t.Context(), key, "b.example",
@@ -84,7 +84,7 @@ func TestAgents(t *testing.T) {
 		t.Fatalf("the list is %+v, want two agents of b.example", list)
 	}
 	if list.HasMore || list.NextCursor != "" {
-		t.Errorf("the list goes on at %q, and nobody said so", list.NextCursor)
+		t.Errorf("the list goes on at %q, which is not in the answer", list.NextCursor)
 	}
 	bob, carol := list.Agents[0], list.Agents[1]
 	if bob.Address.String() != "Bob@b.example" || bob.Role != "sales" || len(bob.Capabilities) != 1 || !bob.Active ||
@@ -100,7 +100,7 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-// TestRefusals: what is no list is 404, what may pass is 503.
+// TestRefusals: an answer that is not a list is 404, and an error that may pass is 503.
 func TestRefusals(t *testing.T) {
 	for what, c := range map[string]struct {
 		status int
@@ -144,8 +144,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestRemembered: a list is asked for once a minute, a refusal once in ten
-// seconds, however many ask.
+// TestRemembered: the gateway is asked for a list once a minute, or once in ten seconds after
+// a refusal, however many callers ask.
 func TestRemembered(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
 	var all sync.WaitGroup
@@ -175,7 +175,7 @@ func TestRemembered(t *testing.T) {
 	ask(10, amtp.AgentQuery{}, 2)
 }
 
-// TestStrangers cause no questions, and localhost is nobody.
+// TestStrangers: strangers cause no questions, and localhost is not a domain that others find.
 func TestStrangers(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
 	for _, p := range []gateway.Principal{{}, {Domain: "b.example",
@@ -201,7 +201,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestCapabilitiesOnTheWire: the form that the reference gateway prints.
+// TestCapabilitiesOnTheWire: the answer has the form that the reference gateway prints.
 func TestCapabilitiesOnTheWire(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
 	found, refused := s.Capabilities(t.Context(), key, "b.example")
@@ -219,7 +219,7 @@ func TestCapabilitiesOnTheWire(t *testing.T) {
 	}
 }
 
-// rules lifts the one address of a test's server.
+// rules allows the one address of a test's server.
 func rules(base string) []outbound.Rule {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -229,8 +229,7 @@ func rules(base string) []outbound.Rule {
 	return []outbound.Rule{{Prefix: netip.PrefixFrom(at.Addr(), at.Addr().BitLen()), Port: at.Port()}}
 }
 
-// TestPagesElsewhere: where a list of another gateway goes on is that gateway's to
-// say, and what it says is passed on as it is, if it can be read.
+// TestPagesElsewhere: another gateway's cursor is passed on unchanged, if it can be read.
 func TestPagesElsewhere(t *testing.T) {
 	const one = `{"agents":[{"address":"bob@b.example","delivery_mode":"pull"}],"agent_count":99`
 	for rest, want := range map[string]struct {
@@ -253,7 +252,7 @@ func TestPagesElsewhere(t *testing.T) {
 	}
 }
 
-// TestListThatIsTooLarge: of agents that say much of themselves fewer are asked for.
+// TestListThatIsTooLarge: if an answer is too large, fewer agents are asked for.
 func TestListThatIsTooLarge(t *testing.T) {
 	const all = 1000
 	about := strings.Repeat("x", 5000)
@@ -297,7 +296,7 @@ func TestListThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestListThatStaysTooLarge: a gateway that knows no limit is asked a few times.
+// TestListThatStaysTooLarge: a gateway that ignores the limit is asked a few times only.
 func TestListThatStaysTooLarge(t *testing.T) {
 	s, o := answers(t, 200, `{"agents":["`+strings.Repeat("x", 2<<20)+`"]}`)
 	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil ||

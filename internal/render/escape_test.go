@@ -47,8 +47,8 @@ func TestJSONOutputHidesNothingAndMeansTheSame(t *testing.T) {
 	}
 }
 
-// What stands between the fences never contains a line that a terminal or a
-// reader could take for something else than text.
+// A cleaned text has no line break and no character that a terminal acts on or a reader
+// cannot see. Cleaning it again changes nothing.
 func FuzzClean(f *testing.F) {
 	f.Add("a\n\x1b\u202e\xff")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -64,7 +64,7 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// TestRecipientMarks: what a recipient did stands behind its status.
+// TestRecipientMarks: the marks of a recipient follow its status.
 func TestRecipientMarks(t *testing.T) {
 	for want, r := range map[string]amtp.RecipientStatus{
 		": delivered":           {Status: amtp.StatusDelivered},

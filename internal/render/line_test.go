@@ -8,12 +8,12 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// oddLocals are local parts with which a stranger may try something.
+// oddLocals are local parts with which a stranger may attack a shell or a reader.
 var oddLocals = []string{"`./build`", "$_", "${HOME}", "a|b", "a&b", "~root", "*", "-x", "--to", "!!", "a'b", "?",
 	"{a}", "#", "=ls", "+x", "^a", "%a", "a/b"}
 
-// TestAStrangersAddressIsNoCommand: what is shown of an address holds nothing that a
-// shell would act on in any kind of quotes, and is no address when it is copied whole.
+// TestAStrangersAddressIsNoCommand: the shown form of an address has no character that a
+// shell would act on in any kind of quotes. As a whole it is not an address.
 func TestAStrangersAddressIsNoCommand(t *testing.T) {
 	for _, local := range oddLocals {
 		a, err := amtp.ParseAddress(local + "@evil.example")

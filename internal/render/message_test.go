@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestFence: the sender's words are between two lines with a word that is another one each
-// time, so that no text has it in it.
+// TestFence: the sender's words are between two lines with a word that is new each time, so
+// that no text contains it.
 func TestFence(t *testing.T) {
 	one, two := NewFence(), NewFence()
 	if one == two || len(one) < 20 {
@@ -19,7 +19,8 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// TestBeginning: it is no longer than asked for but for a line break, and cuts no character.
+// TestBeginning: the beginning has at most the given length and a line break, and cuts no
+// character.
 func TestBeginning(t *testing.T) {
 	for _, tt := range []struct {
 		content string

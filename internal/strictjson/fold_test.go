@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What encoding/json takes for one of our names, Fold makes that name.
+// If encoding/json takes a name for one of the protocol, Fold returns that name.
 func TestFoldIsThatOfReadersThatIgnoreCase(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"sender", "sender"}, {"SENDER", "sender"}, {"Sender_Verification", "sender_verification"},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzStrictJSON checks that whatever is accepted here means the same to
+// FuzzStrictJSON checks that a document that is accepted here means the same to
 // encoding/json: the same member names and, byte for byte, the same values.
 func FuzzStrictJSON(f *testing.F) {
 	for _, doc := range []string{

@@ -13,8 +13,8 @@ var splits = []string{
 	`{"a" 1}`, `{\"a":1}`, `{"\x":1}`, `{"a":]}`,
 }
 
-// FuzzSplit: what Object accepts, Split divides as Object does. What it does
-// not accept, Split survives.
+// FuzzSplit: Split divides a document that Object accepts as Object does. For any other
+// document it does not panic.
 func FuzzSplit(f *testing.F) {
 	for _, doc := range splits {
 		f.Add([]byte(doc))
@@ -36,7 +36,7 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// TestSplitRefuses: what ends too early is an error.
+// TestSplitRefuses: a document that ends too early, or is not an object, is an error.
 func TestSplitRefuses(t *testing.T) {
 	for _, doc := range []string{``, `[]`, `1`, `{`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":1`, `{,}`, `{"a":1,}`,
 		`{"a":1 "b":2}`, `{"\x":1}`} {
