@@ -39,9 +39,9 @@ const Signing = "signing"
 // publishTime is how long a new key is published before it signs. A gateway that asked
 // too early remembers for half a minute that the key was not there. The name servers
 // between us and it remember that for as long as the zone's SOA record says (RFC 2308
-// §5), and the last of the domain's own may get the record as late. retireTime is how
-// long a retired key stays published: a signature is valid for as long as a message may
-// be on its way.
+// §5). The last of the domain's own name servers may get the record as late. retireTime
+// is how long a retired key stays published: a signature is valid for as long as a
+// message may be on its way.
 const (
 	publishTime = time.Hour
 	retireTime  = amtp.MaxSignatureAge

@@ -40,17 +40,18 @@ func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at 
 	now := s.Now()
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
 	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }
-	shown := func(a *gateway.Agent) bool {
+	visible := func(a *gateway.Agent) bool {
 		return (a.Listed || mine(a)) && q.matches(a) && (!q.ActiveOnly || a.Active(now))
 	}
 	if q.Address != "" {
 		a, err := s.addressed(ctx, q.Address)
-		if a != nil && a.Address.Key() > at.After && shown(a) {
+		if a != nil && a.Address.Key() > at.After && visible(a) {
 			list.Agents, list.AgentCount = append(list.Agents, View(a, now, mine(a))), 1
 		}
 		return list, "", err
 	}
-	page := s.Store.AgentsPage(gateway.AgentFilter{After: at.After, Limit: at.Limit, Match: shown, Count: q != Query{}})
+	page := s.Store.AgentsPage(gateway.AgentFilter{After: at.After, Limit: at.Limit, Match: visible,
+		Count: q != Query{}})
 	for _, a := range page.Agents {
 		list.Agents = append(list.Agents, View(a, now, mine(a)))
 	}

@@ -33,14 +33,15 @@ const (
 // IDEMPOTENCY_KEY_REUSED.
 // The document changes are made with the agent. A change that fails with an *amtp.Error
 // refuses the registration.
-func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
+func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shownKey string,
 	with ...gateway.DocumentChange) (r amtp.Registration, created bool, _ error) {
 	address, err := s.address(n.Address)
 	if err != nil {
 		return r, false, err
 	}
 	if p.Agent != nil && p.Agent.Address.Equal(address) {
-		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
+		return registration(*p.Agent, shownKey, s.Now(),
+			"Agent is registered already; this key stays valid"), false, nil
 	}
 	if !p.Admin && !p.Development {
 		return r, false, gateway.NeedAdmin(&p)

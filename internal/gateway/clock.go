@@ -45,8 +45,8 @@ func (s *ClockState) Age(from time.Time) time.Duration {
 // that were written before. A jump is a difference of more than five minutes between
 // what the clock shows and the time that passed.
 //
-//   - After a jump of more than three days, a time that was written since the jump
-//     before that one counts as if the clock as it is now had written it. A smaller
+//   - After a jump of more than three days, times that were written between the jump
+//     before and this one count as if the present clock had written them. A smaller
 //     jump is a machine that slept.
 //   - A time that lies ahead of the clock counts as now. A job whose next attempt was
 //     computed then waits for as long as it was to wait. No lease is longer than

@@ -290,14 +290,14 @@ func (r Record) For(by Reader) Record {
 	if by.Everyone || by.Agent == r.SenderAgent {
 		return r
 	}
-	shown := make([]Delivery, len(r.Deliveries))
-	copy(shown, r.Deliveries)
-	for i := range shown {
-		if d := &shown[i]; d.Agent == 0 || d.Agent != by.Agent {
+	deliveries := make([]Delivery, len(r.Deliveries))
+	copy(deliveries, r.Deliveries)
+	for i := range deliveries {
+		if d := &deliveries[i]; d.Agent == 0 || d.Agent != by.Agent {
 			d.Conceal()
 		}
 	}
-	r.Deliveries = shown
+	r.Deliveries = deliveries
 	return r
 }
 

@@ -197,12 +197,12 @@ type Jobs interface {
 	Settle(context.Context, Settlement) error
 
 	// Expire gives up jobs that began before begun and are not leased, as an attempt
-	// that ends with GiveUp and the job's last error, or RECIPIENT_UNAVAILABLE where it
-	// has none. The function report decides whether a job is reported. It gives up
-	// limit of them at the most, the oldest first, wherever they are among others. One
-	// call looks at some jobs only, and the next continues after those until all were
-	// looked at. It returns how many it gave up. ErrPaused while the store is paused:
-	// then nothing is given up.
+	// that ends with GiveUp. The error is the job's last one, or RECIPIENT_UNAVAILABLE
+	// where it has none. The function report decides whether a job is reported. It
+	// gives up limit of them at the most, the oldest first, wherever they are among
+	// others. One call looks at some jobs only, and the next continues after those
+	// until all were looked at. It returns how many it gave up. ErrPaused while the
+	// store is paused: then nothing is given up.
 	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
 
 	// JobsPage lists jobs with their recipients, oldest first. It looks at a bounded

@@ -19,8 +19,8 @@ const (
 
 // The number of attempts that may run at once at one destination.
 const (
-	MaxWidth  = 192 // one or two HTTP/2 connections carry as many: servers allow a hundred streams on each
-	nearWidth = 8   // at an agent's endpoint, and for what this gateway writes itself
+	MaxWidth   = 192 // one or two HTTP/2 connections carry as many: servers allow a hundred streams on each
+	smallWidth = 8   // at an agent's endpoint, and for what this gateway writes itself
 )
 
 // kindRow has everything that the gateway knows of the jobs of one kind. Code that
@@ -37,8 +37,8 @@ type kindRow struct {
 
 var kinds = []kindRow{
 	{kind: KindRemote, name: "remote", prefix: "", width: MaxWidth, decides: true, internal: false},
-	{kind: KindPush, name: "push", prefix: "push:", width: nearWidth, decides: true, internal: false},
-	{kind: KindReport, name: "report", prefix: "report:", width: nearWidth, decides: false, internal: true},
+	{kind: KindPush, name: "push", prefix: "push:", width: smallWidth, decides: true, internal: false},
+	{kind: KindReport, name: "report", prefix: "report:", width: smallWidth, decides: false, internal: true},
 }
 
 // Kinds returns all kinds.

@@ -10,10 +10,10 @@ import (
 // stopped for longer than its lease continues without knowing. So work under a lease
 // must do no harm when two do it.
 type Leases interface {
-	// Hold takes the lease of that name for the owner until then, when it is free,
-	// ended or the owner's already, and reports whether the owner holds it. Of several
-	// owners who ask at once, one gets it. A store that several machines write uses its
-	// own clock: of now and until it uses only the difference.
+	// Hold takes the lease of that name for the owner until then, and reports whether
+	// the owner holds it. It takes a lease that is free, ended or the owner's already.
+	// Of several owners who ask at once, one gets it. A store that several machines
+	// write uses its own clock: of now and until it uses only the difference.
 	Hold(ctx context.Context, name, owner string, now, until time.Time) (held bool, err error)
 
 	// Release ends the owner's lease of that name, so that another owner need not wait

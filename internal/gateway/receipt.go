@@ -75,9 +75,9 @@ type OwedReceipt struct {
 }
 
 // ReceiptTo returns the domain to which a receipt of a message may be owed, "" when
-// none ever is. Only a domain that proved that it sent the message gets one, and no
-// receipt is owed for a message that a gateway wrote by itself. It uses only data that
-// is at hand when an agent reads.
+// none ever is. Only a domain that proved that it sent the message gets one. No receipt
+// is owed for a message that a gateway wrote by itself. It uses only data that is at
+// hand when an agent reads.
 func ReceiptTo(class Class, sender amtp.Address) amtp.Domain {
 	if class != ClassDomain || sender.IsZero() || IsReserved(sender.Local()) {
 		return ""
@@ -149,9 +149,9 @@ type Receipts interface {
 	DropReceipts(ctx context.Context, to amtp.Domain, before time.Time, most, limit int) (int, error)
 
 	// TakeReceipts applies receipts from the gateway of a domain. Each is applied to
-	// the delivery of a local agent's message to that recipient, when the recipient is
-	// in the domain and the delivery reached it. Any other receipt is ignored, and so
-	// is one that is known already. A time before the delivery counts as the
-	// delivery's, one after now as now. It returns how many deliveries changed.
+	// the delivery of a local agent's message to that recipient. The recipient must be
+	// in the domain, and the delivery must have reached it. Any other receipt is
+	// ignored, and so is one that is known already. A time before the delivery counts
+	// as the delivery's, one after now as now. It returns how many deliveries changed.
 	TakeReceipts(ctx context.Context, from amtp.Domain, list []Receipt, now time.Time) (int, error)
 }

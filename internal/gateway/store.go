@@ -42,8 +42,9 @@ var (
 // that was begun is finished all the same.
 //
 // A method that takes an acting key (Acting, Reader.Key, Acceptance.By) is ErrRevoked
-// when the key, or its agent, ended before the call began, through any process on the
-// store. Then it changes nothing and shows nothing.
+// when the key or its agent ended before the call began. It does not matter through
+// which process on the store it ended. Then the method changes nothing and shows
+// nothing.
 type Store interface {
 	Jobs
 	SenderDomains
@@ -56,14 +57,14 @@ type Store interface {
 	// retry of a stored one.
 	//
 	// The message is a retry of the sender's earlier message under the same idempotency
-	// key or the same id if both have the same content (amtp.Message.Fingerprint). Then
-	// only deliveries to recipients that the earlier one did not have yet are stored,
-	// and it is returned with its present states. An address that it had is no new
-	// recipient, whichever agent has the name now. With other content it is ErrReused.
-	// A message of another domain may have the id of one message and the key of another
-	// with its content. Then it is a retry of the message of the key; from a sender
-	// here it is ErrReused. For ClassAnonymous other content is simply another message.
-	// With neither key nor id every call stores a message.
+	// key or the same id. Both must have the same content (amtp.Message.Fingerprint).
+	// For a retry only deliveries to recipients that the earlier message did not have
+	// yet are stored, and it is returned with its present states. An address that it
+	// had is no new recipient, whichever agent has the name now. A message with other
+	// content is ErrReused. A message of another domain may have the id of one message
+	// and the key of another with its content. Then it is a retry of the message of the
+	// key; from a sender here it is ErrReused. For ClassAnonymous other content is
+	// simply another message. With neither key nor id every call stores a message.
 	//
 	// The given id becomes the canonical one when it is a UUID that no stored message
 	// has. Otherwise the message gets a new id, and the given one becomes an alias
@@ -192,9 +193,9 @@ type Store interface {
 	// and its keys are gone; after that its id is like one that was never used. Younger
 	// data stays.
 	//
-	// The store itself keeps its position in that order, across a restart too. When the
-	// retention is shorter in any part than that of the last call, or when the clock
-	// went back by LookTime or by Retention.Shortest, it begins anew.
+	// The store itself keeps its position in that order, across a restart too. It
+	// begins anew when the retention is shorter in any part than that of the last call.
+	// It also does so when the clock went back by LookTime or by Retention.Shortest.
 	//
 	// A call with after 0 begins with the domains whose last message is older than
 	// Retention.SenderDomain: limit of them at the most. When there were so many, the

@@ -94,9 +94,9 @@ type Left struct {
 // heldBack is how long a claim waits for jobs that others have leased.
 const heldBack = time.Second
 
-// Next returns when the next claim is useful, after a claim at now that leased so many
-// jobs and left a rest that is due then. When due jobs were not leased although the
-// limit left room, the next claim waits for jobs that others have leased.
+// Next returns when the next claim is useful. The last one, at now, leased so many jobs
+// and left a rest that is due then. When due jobs were not leased although the limit
+// left room, the next claim waits for jobs that others have leased.
 func (c Claiming) Next(leased int, due, now time.Time) time.Time {
 	if c.Most > 0 && leased < c.Limit && !due.IsZero() && !due.After(now) {
 		return now.Add(heldBack)
@@ -138,8 +138,8 @@ type Waiting struct {
 	Fresh       bool
 }
 
-// LeastRate is the number of bytes of a message that add a second to every time limit,
-// for a message to another gateway and for one from it. A slower transfer is cut off.
+// LeastRate is the number of bytes of a message that add a second to every time limit.
+// It holds for messages to other gateways and from them. A slower transfer is cut off.
 const LeastRate = 8 << 10
 
 // Carrying returns how much longer than a small message a message of this size may

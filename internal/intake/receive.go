@@ -108,8 +108,8 @@ func (in *Intake) Unread(p *gateway.Principal, bytes int64, refused error) {
 }
 
 // refused counts a message that was refused. A caller without a credential uses up as
-// much of its network's budget as if the message had been accepted, unless the gateway
-// is at fault or has counted it. AMTP §11.
+// much of its network's budget as for an accepted message. A message is not counted
+// when the gateway is at fault, or has counted it already. AMTP §11.
 func (in *Intake) refused(shown, caller *gateway.Principal, recipients int, bytes int64, why error) {
 	if in.Limits == nil || !shown.Stranger() {
 		return
