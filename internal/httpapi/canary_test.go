@@ -111,11 +111,11 @@ func TestNothingLeaks(t *testing.T) {
 	log := w.String()
 	for _, canary := range append([]string{secret, private, w.admin}, w.shown...) {
 		if i := strings.Index(log, canary); i >= 0 {
-			t.Errorf("the log holds %.14s…: %.300s", canary, log[max(0, i-200):])
+			t.Errorf("the log contains %.14s…: %.300s", canary, log[max(0, i-200):])
 		}
 	}
 	if !strings.Contains(log, "msg=request") || !strings.Contains(log, `"msg":"request"`) {
-		t.Errorf("the log holds no request, or not in both formats: %.2000q", log)
+		t.Errorf("the log contains no request, or not in both formats: %.2000q", log)
 	}
 	w.scan()
 	w.close()
@@ -129,14 +129,14 @@ func (w *watched) String() string { return w.log.String() }
 func (w *watched) inspect(a answer) {
 	w.t.Helper()
 	if a.status >= 400 && strings.Contains(a.raw, secret) {
-		w.t.Errorf("an error holds a canary: %s", a.raw)
+		w.t.Errorf("an error contains a canary: %s", a.raw)
 	}
 	if a.status >= 500 {
 		w.t.Errorf("got %d: input never causes it: %s", a.status, a.raw)
 	}
 	for _, key := range append(w.shown, w.admin) {
 		if a.status >= 400 && strings.Contains(a.raw, key) {
-			w.t.Errorf("an error holds a key: %s", a.raw)
+			w.t.Errorf("an error contains a key: %s", a.raw)
 		}
 	}
 }
@@ -243,11 +243,11 @@ func (w *watched) scan() {
 		}
 		for _, key := range w.shown {
 			if bytes.Contains(data, []byte(key)) || bytes.Contains(data, []byte(strings.TrimPrefix(key, "amtp_"))) {
-				w.t.Errorf("%s holds an agent's key", name)
+				w.t.Errorf("%s contains an agent's key", name)
 			}
 		}
 		if bytes.Contains(data, []byte(w.admin)) && filepath.Base(name) != "admin.key" {
-			w.t.Errorf("%s holds the admin key", name)
+			w.t.Errorf("%s contains the admin key", name)
 		}
 		return nil
 	})

@@ -130,7 +130,7 @@ func TestDevelopmentProfile(t *testing.T) {
 		for _, op := range operations {
 			a := w.do(op.method, op.path, op.body, header)
 			want := http.StatusUnauthorized
-			if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // which is the domain
+			if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // localhost is the domain
 				want = http.StatusMisdirectedRequest
 			}
 			if a.status != want {

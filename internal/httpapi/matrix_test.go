@@ -494,7 +494,7 @@ func TestDevelopmentProfileIsNarrow(t *testing.T) {
 			}
 			for _, header := range foreign {
 				want := nobody
-				if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // which is the domain
+				if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // localhost is the domain
 					want = "elsewhere"
 				}
 				s.judge(route+": "+x.object+" with "+header,

@@ -39,8 +39,8 @@ type who int
 const (
 	everyone   who = iota // all callers; their keys are not checked
 	anybody               // all callers; the answer depends on the caller
-	client                // anybody; with access.AnyAdmin, for the reference's command line
-	registrant            // the operator, and anybody in the development profile; with access.AnyKey
+	client                // as anybody; with access.AnyAdmin, for the reference's command line
+	registrant            // the operator, and all callers in the development profile; with access.AnyKey
 	reader                // the operator, and an agent for its own messages
 	self                  // an agent, with its own key
 	owner                 // the operator, and an agent for itself
@@ -109,7 +109,7 @@ var routes = []route{
 	{"POST", "/v1/admin/peers", operators, "a peer was added", (*Server).addPeer},
 	{"DELETE", "/v1/admin/peers/{domain}", operators, "a peer was removed", (*Server).removePeer},
 	{"POST", "/v1/admin/peers/{domain}/check", operators, "", (*Server).checkPeer},
-	{"POST", "/v1/admin/invites", operators, "somebody was invited", (*Server).makeInvite},
+	{"POST", "/v1/admin/invites", operators, "an invitation was made", (*Server).makeInvite},
 	{"POST", "/v1/admin/resume", operators, "the pause was ended: messages are accepted", (*Server).resume},
 
 	{"GET", "/v1/admin/queue", operators, "", (*Server).listJobs},
@@ -122,7 +122,7 @@ var routes = []route{
 	{"GET", "/v1/admin/dead-letters/{id}", operators, "", (*Server).showDead},
 	{"DELETE", "/v1/admin/dead-letters/{id}", operators, "a dead letter was removed", (*Server).purgeOneDead},
 
-	{"POST", "/v1/join", anybody, "somebody joined by an invitation", (*Server).join},
+	{"POST", "/v1/join", anybody, "an agent joined by an invitation", (*Server).join},
 	{"GET", "/v1/whoami", self, "", (*Server).whoAmI},
 	{"GET", "/v1/openapi.json", everyone, "", (*Server).openAPI},
 	{"GET", "/health", everyone, "", (*Server).health},

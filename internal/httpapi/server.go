@@ -276,8 +276,8 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, error) {
 	return data, nil
 }
 
-// noBody reports whether the request has no body. A proxy may announce one of
-// unknown length and send nothing.
+// noBody reports whether the request has no body. A proxy may announce a body of unknown
+// length and send no bytes.
 func (c *call) noBody() bool {
 	if c.r.ContentLength >= 0 {
 		return c.r.ContentLength == 0

@@ -229,11 +229,11 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 			before = time.Time{} // while the clock is in doubt, no receipt is too old
 		}
 		if _, err := s.Store.DropReceipts(ctx, d, before, gateway.MaxReceiptsOwed, dropStep); err != nil {
-			return call{why: "the store cannot say"}
+			return call{why: "the store cannot be written"}
 		}
 		list, more, err := s.Store.OwedReceipts(ctx, d, now, gateway.MaxReceipts, bodyBytes)
 		if err != nil {
-			return call{why: "the store cannot say"}
+			return call{why: "the store cannot be read"}
 		}
 		if len(list) == 0 {
 			return call{}
@@ -241,7 +241,7 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 		how, done := s.send(ctx, d, s.owed(list), now)
 		if done {
 			if err := s.Store.SettleReceipts(ctx, list, s.Now().Add(gateway.ReceiptPace)); err != nil {
-				return call{why: "the store takes nothing"}
+				return call{why: "the store cannot be written"}
 			}
 		}
 		if how.why != "" || !more {
@@ -280,7 +280,7 @@ func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedRec
 	wants, err := s.Wants(ctx, d)
 	switch {
 	case err != nil:
-		return call{why: "it cannot be found out whether the domain asks for receipts"}, false
+		return call{why: "it is not known now whether the domain asks for receipts"}, false
 	case !wants:
 		return call{}, true
 	}
