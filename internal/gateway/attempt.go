@@ -74,8 +74,8 @@ const (
 	MaxAge      = 7 * day
 )
 
-// Forgotten is how long after its receipt a message may be sent again under its own id
-// and key. The other side remembers them for seven days or more.
+// Forgotten is how long after it was received a message may be sent again under its own
+// id and key. The other side remembers them for seven days or more.
 const Forgotten = 7 * day
 
 // Longest delays between two attempts: maxDelay in this gateway's own schedule,
