@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -97,19 +96,6 @@ func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amt
 			mend: "name the domain that it serves, or another address"}
 	}
 	return told, at, nil
-}
-
-// call makes a request to the gateway of a peer and returns the whole answer.
-func call(p *discovery.StaticRoute, req *http.Request) ([]byte, *http.Response, error) {
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-AMTP-Version", amtp.Version)
-	res, err := p.Client.Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return body, res, err
 }
 
 // faultOf returns the reason why there is no answer.
