@@ -246,12 +246,10 @@ func (q *Queue) page(ctx context.Context) {
 // more, and the loop must hear of new jobs.
 func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 	now := q.now()
-	wait := pollTime
 	claims, leased := 0, 0
 	for _, s := range q.schedulers {
 		wanted := s.wanted(now)
 		if len(wanted) == 0 {
-			wait = min(wait, s.sleep(now))
 			continue
 		}
 		claims++
@@ -274,13 +272,22 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 	switch q.emptyClaims++; {
 	case claims == 0:
 		q.emptyClaims = 0
-		return wait
+		return q.sleep() // after finishMore: each attempt that ended there may make room for a claim
 	case leased > 0:
 		q.emptyClaims = 0
 	case q.emptyClaims >= maxEmptyClaims: // another claim would hardly do better now
 		return emptyClaimPause
 	}
 	return 0
+}
+
+// sleep returns how long no scheduler has anything to claim.
+func (q *Queue) sleep() time.Duration {
+	wait, now := pollTime, q.now()
+	for _, s := range q.schedulers {
+		wait = min(wait, s.sleep(now))
+	}
+	return wait
 }
 
 func (q *Queue) start(ctx context.Context, f leasedJob) {
