@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
@@ -471,6 +472,43 @@ func TestHeardOfAmongFailures(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		if all, n := c.claims.Load(), reached.Load(); all < 40 || n == 0 || n > c.at+10 {
 			t.Errorf("what came at claim %d of %d was reached at %d, want that among the next ten", c.at, all, n)
+		}
+	})
+}
+
+// slowToList is a store whose Waiting takes a second.
+type slowToList struct{ *sqlite.Store }
+
+func (s slowToList) Waiting(ctx context.Context, after gateway.Destination, limit int) ([]gateway.Waiting, error) {
+	time.Sleep(time.Second)
+	return s.Store.Waiting(ctx, after, limit)
+}
+
+// TestAnAttemptThatEndsDuringAPoll: the queue does not sleep although an attempt that
+// ended while the store was asked has made room for the next message.
+func TestAnAttemptThatEndsDuringAPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		first := make(chan struct{}, 1)
+		first <- struct{}{}
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			select {
+			case <-first:
+				time.Sleep(8500 * time.Millisecond) // from second 2 to second 10.5; the store is asked from 10 to 11
+			default:
+			}
+			return delivers(ctx, p)
+		}
+		stop := w.run(slowToList{w.store})
+		defer stop()
+		time.Sleep(2 * time.Second)
+		w.send("x@" + alive)
+		id := w.send("y@" + alive) // one attempt at a time, until the first one succeeds
+		time.Sleep(9500 * time.Millisecond)
+		synctest.Wait()
+		if d := w.state(id); d.State != gateway.Delivered {
+			t.Errorf("half a second after there was room the message is %v, want delivered", d.State)
 		}
 	})
 }
