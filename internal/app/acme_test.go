@@ -340,6 +340,7 @@ func (w *acmeWorld) kept() (ask func() (same bool, err error)) {
 // TestACMERefused: when the authority cannot see that the host is ours, the list shows
 // its words, and it is not asked again at once.
 func TestACMERefused(t *testing.T) {
+	slow.Test(t, "it waits for an authority that refuses")
 	t.Parallel()
 	w := newACMEWorld(t, 0)
 	w.settings = append(w.settings, w.overHTTP())

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/test/slow"
+
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 
@@ -177,6 +179,7 @@ func TestPatience(t *testing.T) {
 // TestOneFails: of several gateways that need a certificate at the same time, one
 // finds that the authority is away, and the others wait with it.
 func TestOneFails(t *testing.T) {
+	slow.Test(t, "it waits for a failure")
 	s, alone, authority := newStore(t), &closed{}, &closed{}
 	// fails, to be counted
 	_, _ = newACME(t, newStore(t), alone, "amtp.shop.example").keep(t.Context(), "amtp.shop.example", patiently)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/test/slow"
+
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
@@ -34,6 +36,7 @@ type clocked interface {
 // seal.key is lost, they get another certificate. On PostgreSQL each has a store of its
 // own, and only the database in common.
 func TestReplicas(t *testing.T) {
+	slow.Test(t, "it obtains certificates for two replicas")
 	t.Run("SQLite", func(t *testing.T) {
 		one := newStore(t)
 		replicas(t, func() clocked { return one })

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // completed returns the words that Tab offers after the given ones, and cobra's
@@ -83,6 +85,7 @@ func TestCompletion(t *testing.T) {
 // TestCompletionIsQuiet: if no gateway can be asked, completion soon offers nothing,
 // and prints nothing.
 func TestCompletionIsQuiet(t *testing.T) {
+	slow.Test(t, "it completes every command")
 	held := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {

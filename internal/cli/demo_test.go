@@ -25,6 +25,7 @@ func withTemp(t *testing.T) (left func() []os.DirEntry) {
 }
 
 func TestDemo(t *testing.T) {
+	slow.Test(t, "it plays the whole demonstration")
 	left := withTemp(t)
 	got := newUser(t).run("demo")
 	if got.exit != 0 || got.stderr != "" {
@@ -67,6 +68,7 @@ func TestDemoInJSON(t *testing.T) {
 }
 
 func TestDemoThatIsInterruptedCleansUp(t *testing.T) {
+	slow.Test(t, "it starts the demonstration and interrupts it")
 	left := withTemp(t)
 	ctx, stop := context.WithCancel(t.Context())
 	exit := Main(ctx, []string{"demo"}, nil, writerFunc(func(b []byte) (int, error) {

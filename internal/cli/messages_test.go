@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amtp-go/amtp/internal/test/slow"
+
 	"github.com/amtp-go/amtp"
 )
 
@@ -121,6 +123,7 @@ func TestInboxPassesItsFlags(t *testing.T) {
 // TestInboxWaitsOverARestart: --wait goes on when the gateway is down for a moment. A
 // gateway that never answered is reported at once.
 func TestInboxWaitsOverARestart(t *testing.T) {
+	slow.Test(t, "it waits for a gateway to start again")
 	asked := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch asked++; {

@@ -29,6 +29,7 @@ const prompt = slower * time.Second
 // TestMalformedRequests makes every request of testdata/corpus. Each refusal has the status
 // and code that the file states, has a request id, and has changed nothing.
 func TestMalformedRequests(t *testing.T) {
+	slow.Test(t, "it sends the whole corpus of malformed requests")
 	c := newCorpus(t)
 	for _, x := range c.cases {
 		if x.status == nil {

@@ -331,6 +331,7 @@ func TestTriedToo(t *testing.T) {
 // TestOneHost: names at one host that does not answer share 64 attempts; other mail
 // that failed has its own.
 func TestOneHost(t *testing.T) {
+	slow.Test(t, "one host has many domains")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()

@@ -129,6 +129,7 @@ func TestDeadDomain(t *testing.T) {
 // TestSlowDomains: domains that do not answer hold a bounded number of messages, each
 // for the time of one attempt.
 func TestSlowDomains(t *testing.T) {
+	slow.Test(t, "many domains are slow")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()

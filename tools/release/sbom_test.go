@@ -7,11 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestMaterials: the list names every module that go.mod has and a program links, and
 // is the same each time.
 func TestMaterials(t *testing.T) {
+	slow.Test(t, "it lists the modules of six programs")
 	t.Chdir("../..")
 	var made [2][]byte
 	for i := range made {

@@ -154,6 +154,7 @@ func TestKilledRestore(t *testing.T) {
 // TestKilledPurge (CP29): no row refers to a missing one, no key is deleted early, and
 // the sequences continue.
 func TestKilledPurge(t *testing.T) {
+	slow.Test(t, "it kills purges")
 	dir := t.TempDir()
 	o := openOffice(t, dir)
 	o.fill(20)
