@@ -21,13 +21,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/test/slow"
-
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // made makes a certificate for a host and a time, in the form of files.

@@ -16,13 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/test/slow"
-
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 	"github.com/amtp-go/amtp/internal/test/pebble"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // clocked is a store with the clock by which its leases end.

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/test/slow"
-
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 func TestSendComposesTheMessage(t *testing.T) {

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/amtp-go/amtp/internal/test/slow"
+	"github.com/jackc/pgx/v5"
 )
 
 func exec1(t *testing.T, url, sql string) error {
