@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -59,7 +60,7 @@ type App struct {
 	queue     *queue.Queue
 	couriers  courier.Router
 	seal      gateway.Seal
-	brought   *access.Brought // the key that the configuration names, while there is no domain
+	brought   *keyring.Brought // the key that the configuration names, while there is no domain
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
@@ -70,7 +71,7 @@ type App struct {
 	limits   *limits.Limits
 	targets  outbound.Options       // where agents may have messages pushed
 	peers    *access.DomainVerifier // nil without a domain of its own, like keys
-	keys     *access.Keyring
+	keys     *keyring.Keyring
 	peering  *peering.Peering
 	echo     *automail.Echo  // nil when the operator wants none
 	receipts *receipt.Sender // nil without a domain of its own

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/discovery"
@@ -111,7 +112,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		known, err := a.store.SenderDomain(ctx, d)
 		return err == nil && !known.FirstSigned.IsZero()
 	}
-	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
+	a.keys = &keyring.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
 	if err := operate.LoadKeys(a.cfg, a.keys); err != nil {
 		return err
 	}

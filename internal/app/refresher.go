@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 )
 
 // refresher makes a gateway sign with the key that another gateway on the same store
 // has begun to use.
 type refresher struct {
-	keys *access.Keyring
+	keys *keyring.Keyring
 	log  *slog.Logger
 }
 

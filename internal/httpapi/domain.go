@@ -6,7 +6,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -40,15 +40,15 @@ func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, err er
 		return plan, err
 	}
 	plan.Serves = s.Domain
-	ring := &access.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now, Brought: s.Brought}
+	ring := &keyring.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now, Brought: s.Brought}
 	err = ring.Load(c.r.Context())
 	switch {
 	case errors.Is(err, gateway.ErrSealed):
 		return plan, amtp.Errorf(amtp.CodeConflict,
 			"There are signing keys from before, which the file seal.key of this gateway does not open. Put back the one that belongs to them, or stop the gateway and make a new key: amtp keys reset")
-	case errors.Is(err, access.ErrOtherKey):
+	case errors.Is(err, keyring.ErrOtherKey):
 		return plan, amtp.Errorf(amtp.CodeConflict, "The key of AMTP_SIGNATURE_PRIVATE_KEY_FILE is not used: %v.",
-			access.ErrOtherKey)
+			keyring.ErrOtherKey)
 	case err != nil:
 		return plan, err
 	}

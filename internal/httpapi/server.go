@@ -18,6 +18,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -35,9 +36,9 @@ type Server struct {
 	Store         gateway.Store
 	Authenticator *access.Authenticator
 	Verifier      *access.DomainVerifier // nil where no other domain may call
-	Keys          *access.Keyring        // nil like Peering
+	Keys          *keyring.Keyring        // nil like Peering
 	Seal          gateway.Seal           // for the keys of a prepared domain, and for cursors
-	Brought       *access.Brought        // for the keys of a prepared domain; nil for none
+	Brought       *keyring.Brought        // for the keys of a prepared domain; nil for none
 	Operator      *operator.Operator
 	Domains       *remote.Domains
 	Domain        amtp.Domain

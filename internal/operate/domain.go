@@ -14,7 +14,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -148,7 +148,7 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan admin.DomainPla
 	if refused != nil {
 		return plan, refused
 	}
-	ring := &access.Keyring{Store: s, Domain: cfg.Server.Domain, Now: time.Now}
+	ring := &keyring.Keyring{Store: s, Domain: cfg.Server.Domain, Now: time.Now}
 	if err := LoadKeys(cfg, ring); err != nil {
 		return plan, err
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/doctor"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -57,14 +57,14 @@ func ownDomain(ctx context.Context, cfg config.Config) *doctor.OwnDomain {
 func signingKeys(ctx context.Context, cfg config.Config) (keys []admin.SigningKey, err error) {
 	var list []gateway.Document
 	if Shared(cfg) {
-		list, err = sharedDocuments(ctx, cfg, access.Signing)
+		list, err = sharedDocuments(ctx, cfg, keyring.Signing)
 	} else {
-		list, err = sqlite.ReadDocuments(ctx, cfg.DataDir, access.Signing)
+		list, err = sqlite.ReadDocuments(ctx, cfg.DataDir, keyring.Signing)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return access.ReadKeys(list, cfg.Server.Domain)
+	return keyring.ReadKeys(list, cfg.Server.Domain)
 }
 
 func sharedDocuments(ctx context.Context, cfg config.Config, kind string) (list []gateway.Document, err error) {

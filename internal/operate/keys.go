@@ -10,7 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -18,7 +18,7 @@ import (
 // The reasons for which commands about signing keys are refused.
 var (
 	// ErrNothingLost means that a reset would discard keys that work.
-	ErrNothingLost = access.ErrNothingLost
+	ErrNothingLost = keyring.ErrNothingLost
 	// ErrNoDomain means that there is no domain for which to sign.
 	ErrNoDomain = errors.New("this gateway has no domain of its own, so it signs nothing; name it as for amtp serve, with --domain or AMTP_DOMAIN")
 )
@@ -26,7 +26,7 @@ var (
 // LoadKeys gives the ring the seal of the data directory and makes it read its keys.
 // The first start makes both. If keys exist and the seal is lost, it makes neither,
 // because the operator may have the right seal elsewhere.
-func LoadKeys(cfg config.Config, ring *access.Keyring) error {
+func LoadKeys(cfg config.Config, ring *keyring.Keyring) error {
 	ctx, name := context.Background(), SealFile(cfg)
 	made, err := ring.Made(ctx)
 	if err != nil {
@@ -46,9 +46,9 @@ func LoadKeys(cfg config.Config, ring *access.Keyring) error {
 		return err
 	}
 	err = ring.Load(ctx)
-	if errors.Is(err, access.ErrOtherKey) {
+	if errors.Is(err, keyring.ErrOtherKey) {
 		return fmt.Errorf("the key in %s cannot be used as %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID,
-			access.ErrOtherKey)
+			keyring.ErrOtherKey)
 	}
 	if errors.Is(err, gateway.ErrSealed) {
 		return fmt.Errorf("%s does not open the signing keys of this database; %w", name, mend)
@@ -57,7 +57,7 @@ func LoadKeys(cfg config.Config, ring *access.Keyring) error {
 }
 
 // BroughtKey reads the key that the configuration names, nil for none.
-func BroughtKey(cfg config.Config) (*access.Brought, error) {
+func BroughtKey(cfg config.Config) (*keyring.Brought, error) {
 	file := cfg.Signature.PrivateKeyFile
 	if file == "" {
 		return nil, nil
@@ -70,7 +70,7 @@ func BroughtKey(cfg config.Config) (*access.Brought, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the signing key in %s: %w", file, err)
 	}
-	return &access.Brought{Selector: cfg.Signature.KeyID, Key: key}, nil
+	return &keyring.Brought{Selector: cfg.Signature.KeyID, Key: key}, nil
 }
 
 // KeysReset says what ResetKeys did.
@@ -102,7 +102,7 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 	if err != nil {
 		return done, err
 	}
-	ring := &access.Keyring{Store: s, Seal: seal, Domain: cfg.Server.Domain, Now: time.Now}
+	ring := &keyring.Keyring{Store: s, Seal: seal, Domain: cfg.Server.Domain, Now: time.Now}
 	if ring.Brought, err = BroughtKey(cfg); err != nil {
 		return done, err
 	}

@@ -50,7 +50,7 @@ type Queue interface {
 	Destinations(context.Context) []gateway.DestinationHealth
 }
 
-// Keyring has the keys that sign for the domain. access.Keyring is one.
+// Keyring has the keys that sign for the domain. keyring.Keyring is one.
 type Keyring interface {
 	Keys(context.Context) ([]admin.SigningKey, error)
 	Rotate(context.Context) (admin.SigningKey, error)

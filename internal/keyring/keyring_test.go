@@ -1,4 +1,4 @@
-package access_test
+package keyring_test
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -26,7 +26,7 @@ func (p published) Key(_ context.Context, _ string, _ amtp.Domain, selector stri
 
 // ring is a keyring over a real store, with a clock of its own.
 type ring struct {
-	*access.Keyring
+	*keyring.Keyring
 	dns published
 	now time.Time
 }
@@ -43,7 +43,7 @@ func openRing(t *testing.T) *ring {
 		}
 	})
 	r := &ring{dns: published{}, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	r.Keyring = &access.Keyring{Store: s, Seal: sealOf(t, 1), Domain: "shop.example", Records: r.dns,
+	r.Keyring = &keyring.Keyring{Store: s, Seal: sealOf(t, 1), Domain: "shop.example", Records: r.dns,
 		Now: func() time.Time { return r.now }}
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 // TestResetKeepsWhatOpens: a reset retires keys only when their seal is lost.
 func TestResetKeepsWhatOpens(t *testing.T) {
 	r := openRing(t)
-	if fresh, err := r.Reset(t.Context()); err != access.ErrNothingLost {
+	if fresh, err := r.Reset(t.Context()); err != keyring.ErrNothingLost {
 		t.Errorf("Reset = %+v, %v; want ErrNothingLost", fresh, err)
 	}
 	first := r.Signer()
@@ -136,7 +136,7 @@ func TestResetKeepsWhatOpens(t *testing.T) {
 		keys[1].State != admin.KeyRetired || keys[1].Until.After(r.now) {
 		t.Errorf("Keys = %+v, %v; want both earlier ones retired, and only the one that signed still needed", keys, err)
 	}
-	if _, err := r.Reset(t.Context()); err != access.ErrNothingLost {
+	if _, err := r.Reset(t.Context()); err != keyring.ErrNothingLost {
 		t.Errorf("Reset = %v of keys that open again, want ErrNothingLost", err)
 	}
 }
@@ -159,7 +159,7 @@ func TestAWrongSelectorChangesNothing(t *testing.T) {
 		"no-such-key"); refused == nil || gateway.CodeOf(refused) != amtp.CodeKeyNotFound {
 		t.Errorf("Retire of a key that does not exist: %v, want KEY_NOT_FOUND", refused)
 	}
-	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
+	again := &keyring.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
 	if err := again.Load(t.Context()); err != nil {
 		t.Fatalf("the next start: %v", err)
 	}

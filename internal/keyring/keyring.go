@@ -1,4 +1,8 @@
-package access
+// Package keyring keeps the keys with which this domain signs its messages: it makes,
+// imports, publishes, rotates and retires them. Every change is one transaction of the
+// store, so that a crash leaves the keys of before or those of after, and replicas on
+// one store come to sign with the same key.
+package keyring
 
 import (
 	"context"
@@ -25,12 +29,20 @@ type Keyring struct {
 	Store   gateway.Documents
 	Seal    gateway.Seal
 	Domain  amtp.Domain
-	Records Records // the published records, as other gateways see them
+	Records Records
 	Now     func() time.Time
 	Brought *Brought // the key from the configuration, nil for none
 
 	current  atomic.Pointer[amtp.Signer]
 	changing sync.Mutex // held from storing the choice of key until current has it
+}
+
+// Records reads the published records, as other gateways see them. from is the address
+// on whose account the question is asked, "" for the gateway itself.
+type Records interface {
+	// Key returns the key that the domain publishes under the selector. The error is a
+	// *amtp.SignatureError when there certainly is no valid one.
+	Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error)
 }
 
 // Signing is the kind of the documents of a Keyring.

@@ -1,4 +1,4 @@
-package access_test
+package keyring_test
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/keyring"
 )
 
 func ecKey(t *testing.T) crypto.Signer {
@@ -103,7 +103,7 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 		"20261122:ES256:retired rsa:RS256:active 20261122-2:RS256:retired 20261122-3:ES256:waiting"; got != want {
 		t.Errorf("the keys are %s, want %s", got, want)
 	}
-	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
+	again := &keyring.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
 	if err := again.Load(t.Context()); err != nil || again.Signer().KeyRecord().String() != made.Record {
 		t.Errorf("the next start: %v; want the RSA key", err)
 	}
@@ -198,7 +198,7 @@ func TestOlderRecords(t *testing.T) {
 	}
 	facts := func(change func(map[string]any)) {
 		t.Helper()
-		err := r.Store.ChangeDocuments(t.Context(), access.Signing,
+		err := r.Store.ChangeDocuments(t.Context(), keyring.Signing,
 			func(list []gateway.Document) ([]gateway.Document, error) {
 				for i := range list {
 					var facts map[string]any
@@ -243,9 +243,9 @@ func TestBroughtKeySigns(t *testing.T) {
 	file, other := ecKey(t), rsaKey(t)
 	r := openRing(t) // it had a key of its own
 	r.now = r.now.Add(time.Minute)
-	start := func(selector string, key crypto.Signer) (*access.Keyring, error) {
-		k := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now,
-			Brought: &access.Brought{Selector: selector, Key: key}}
+	start := func(selector string, key crypto.Signer) (*keyring.Keyring, error) {
+		k := &keyring.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now,
+			Brought: &keyring.Brought{Selector: selector, Key: key}}
 		return k, k.Load(t.Context())
 	}
 	first, err := start("k1", file)
@@ -265,7 +265,7 @@ func TestBroughtKeySigns(t *testing.T) {
 	if got := r.states(t); got != before || got != "20261122:ES256:retired k1:ES256:active" {
 		t.Errorf("the keys are %s, want %s as before", got, before)
 	}
-	if _, err := start("k1", other); !errors.Is(err, access.ErrOtherKey) || r.states(t) != before {
+	if _, err := start("k1", other); !errors.Is(err, keyring.ErrOtherKey) || r.states(t) != before {
 		t.Errorf("a start with another key: %v, %s; want ErrOtherKey and no change", err, r.states(t))
 	}
 	r.now = r.now.Add(time.Minute)
@@ -294,7 +294,7 @@ func TestBroughtKeySigns(t *testing.T) {
 // TestBroughtKeyOutlivesItsSeal: when the seal is lost, the file still has the key.
 func TestBroughtKeyOutlivesItsSeal(t *testing.T) {
 	r := openRing(t)
-	r.Brought = &access.Brought{Selector: "k1", Key: rsaKey(t)}
+	r.Brought = &keyring.Brought{Selector: "k1", Key: rsaKey(t)}
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
