@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/access"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -33,6 +32,7 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -45,22 +45,22 @@ import (
 
 // App is one gateway.
 type App struct {
-	cfg       config.Config
-	log       *slog.Logger
-	claim     *datadir.Claim
-	clock     wallclock.Clock
-	store     gateway.Store
-	recorded  datadir.Running // what is recorded in the data directory; the zero value before that
-	began     time.Time       // when it was recorded
-	process   string          // identifies this process among those on the store
-	listener  net.Listener
-	nearby    net.Listener       // a second listener, for this machine only, or nil
-	coalesced *coalesce.Listener // below listener, nil without TLS
-	server    *http.Server
-	queue     *queue.Queue
-	couriers  courier.Router
-	seal      gateway.Seal
-	brought   *keyring.Brought // the key that the configuration names, while there is no domain
+	cfg           config.Config
+	log           *slog.Logger
+	claim         *datadir.Claim
+	clock         wallclock.Clock
+	store         gateway.Store
+	recorded      datadir.Running // what is recorded in the data directory; the zero value before that
+	began         time.Time       // when it was recorded
+	process       string          // identifies this process among those on the store
+	listener      net.Listener
+	localListener net.Listener       // a second listener, for this machine only, or nil
+	coalesced     *coalesce.Listener // below listener, nil without TLS
+	server        *http.Server
+	queue         *queue.Queue
+	couriers      courier.Router
+	seal          gateway.Seal
+	brought       *keyring.Brought // the key that the configuration names, while there is no domain
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
@@ -126,7 +126,7 @@ func (a *App) open() (err error) {
 	if a.listener, err = a.listen(); err != nil {
 		return err
 	}
-	if a.nearby, err = a.listenNearby(); err != nil {
+	if a.localListener, err = a.listenLocal(); err != nil {
 		return err
 	}
 	if err := a.openEcho(in); err != nil {
@@ -142,7 +142,7 @@ func (a *App) record() error {
 		return nil
 	}
 	running := datadir.Running{URL: a.URL(), PID: os.Getpid(), Domain: string(a.cfg.Server.Domain)}
-	if a.loopback != nil && a.nearby == nil {
+	if a.loopback != nil && a.localListener == nil {
 		running.Certificate = a.loopback.PEM()
 	}
 	a.began = time.Now()
@@ -161,7 +161,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	return &httpapi.Server{
 		Intake:   in,
 		Agents:   agents,
-		Invites:  &invite.Invites{Store: a.store, Agents: agents, Domain: domain, Self: a.shown, Now: a.store.Now},
+		Invites:  &invite.Invites{Store: a.store, Agents: agents, Domain: domain, Self: a.self, Now: a.store.Now},
 		Store:    a.store,
 		Operator: a.operator(),
 		Authenticator: &access.Authenticator{Owners: a.store, Admin: admin,
@@ -209,8 +209,8 @@ func (a *App) newServer(h http.Handler) *http.Server {
 // URL returns the address under which the gateway can be reached from this
 // machine.
 func (a *App) URL() string {
-	if a.nearby != nil {
-		return "http://" + a.nearby.Addr().String()
+	if a.localListener != nil {
+		return "http://" + a.localListener.Addr().String()
 	}
 	scheme := "http"
 	if a.cfg.UseTLS() {

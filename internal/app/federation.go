@@ -8,12 +8,12 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
@@ -90,7 +90,7 @@ func (a *App) connect(in *intake.Intake) error {
 func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	var peers discovery.StaticRoutes
 	if a.cfg.Federated() {
-		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: a.clock.Now}
+		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.self, Now: a.clock.Now}
 		peers = a.peering
 	}
 	out, err := operate.NewOutside(a.cfg, amtp.SoftwareVersion(), peers)

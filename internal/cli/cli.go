@@ -137,7 +137,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		err = misnamed(cmd)
 	}
-	return p.report(p.unlessShown(err))
+	return p.report(p.unlessLost(err))
 }
 
 const rootHelp = `AMTP CLI — Agent Message Transfer Protocol

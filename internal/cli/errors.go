@@ -111,7 +111,7 @@ func (p *program) report(err error) int {
 	if f.hint != "" {
 		p.notef("  %s %s\n", p.paint(p.stderr, cyan, "Hint:"), render.Clean(f.hint))
 	}
-	if p.json && p.shown() == nil {
+	if p.json && p.outputError() == nil {
 		p.printFailure(f)
 	}
 	return f.exit

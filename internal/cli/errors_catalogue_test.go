@@ -83,7 +83,7 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 		"once your gateway runs, or the person whose keys these are has named its user"},
 	codeTimeout: {"The gateway did not answer in time; what was asked may have been done.",
 		"yes; to send, with the same `--idempotency-key`"},
-	codeNotShown: {"The result could not be written to stdout. What was asked for has been done.",
+	codeOutputFailed: {"The result could not be written to stdout. What was asked for has been done.",
 		"for commands that only show something"},
 	codeInterrupted: {"The command was stopped by a signal; what was asked may have been done.",
 		"yes; to send, with the same `--idempotency-key`"},

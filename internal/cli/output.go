@@ -28,13 +28,13 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// codeNotShown is the code for a result that could not be written, for example to a
+// codeOutputFailed is the code for a result that could not be written, for example to a
 // full disk.
-const codeNotShown amtp.Code = "OUTPUT_FAILED"
+const codeOutputFailed amtp.Code = "OUTPUT_FAILED"
 
-// shown returns the failure of a result that could not be written in full, nil when all
+// outputError returns the failure of a result that could not be written in full, nil when all
 // was. A command asks it before it changes a message that the user should have seen.
-func (p *program) shown() error {
+func (p *program) outputError() error {
 	if p.out == nil || p.out.lost == nil {
 		return nil
 	}
@@ -42,14 +42,14 @@ func (p *program) shown() error {
 	if place := (*fs.PathError)(nil); errors.As(cause, &place) {
 		cause = place.Err
 	}
-	return &failure{exit: exitInternal, code: codeNotShown, hint: p.ifLost,
+	return &failure{exit: exitInternal, code: codeOutputFailed, hint: p.ifLost,
 		message: "The result could not be written: " + cause.Error() + "."}
 }
 
-// unlessShown returns the failure of a result that could not be written, in place of err.
+// unlessLost returns the failure of a result that could not be written, in place of err.
 // An error with a cause of its own stays.
-func (p *program) unlessShown(err error) error {
-	lost := p.shown()
+func (p *program) unlessLost(err error) error {
+	lost := p.outputError()
 	if said := (*failure)(nil); lost == nil || err != nil && !errors.Is(err, p.out.lost) &&
 		!(errors.As(err, &said) && said.quiet) {
 		return err

@@ -67,7 +67,7 @@ func (p *program) read(ctx context.Context, id *profile.Identity, which string, 
 		err = p.printJSON(m.Message.Raw)
 	} else {
 		p.printMessage(m, full)
-		err = p.shown()
+		err = p.outputError()
 	}
 	mine := waitsFor(m, self)
 	if err != nil {

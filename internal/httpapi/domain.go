@@ -6,9 +6,9 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/keyring"
 )
 
 // prepareDomain makes the first signing key for the gateway's future domain. The key's
@@ -28,10 +28,10 @@ func (s *Server) prepareDomain(c *call) {
 func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, err error) {
 	d, err := amtp.ParseDomain(name)
 	switch {
-	case err != nil || d == gateway.Home:
+	case err != nil || d == gateway.Localhost:
 		return plan, amtp.Errorf(amtp.CodeInvalidRequest, "%q is no domain that others could find.",
 			gateway.Short(name)).With("field", "domain")
-	case s.Domain != d && s.Domain != gateway.Home:
+	case s.Domain != d && s.Domain != gateway.Localhost:
 		return plan, amtp.Errorf(amtp.CodeConflict,
 			"This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.",
 			s.Domain, d)

@@ -22,7 +22,7 @@ func (s *Server) send(c *call) {
 		return
 	}
 	got, err := s.Intake.Receive(c.r.Context(), intake.Arrival{
-		Message: m, Principal: c.principal, From: c.from, Request: c.id, Proven: c.shown})
+		Message: m, Principal: c.principal, From: c.from, Request: c.id, Proven: c.proven})
 	if err != nil {
 		c.fail(err)
 		return

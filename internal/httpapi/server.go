@@ -18,11 +18,11 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/operator"
 	"github.com/amtp-go/amtp/internal/peering"
@@ -36,9 +36,9 @@ type Server struct {
 	Store         gateway.Store
 	Authenticator *access.Authenticator
 	Verifier      *access.DomainVerifier // nil where no other domain may call
-	Keys          *keyring.Keyring        // nil like Peering
+	Keys          *keyring.Keyring       // nil like Peering
 	Seal          gateway.Seal           // for the keys of a prepared domain, and for cursors
-	Brought       *keyring.Brought        // for the keys of a prepared domain; nil for none
+	Brought       *keyring.Brought       // for the keys of a prepared domain; nil for none
 	Operator      *operator.Operator
 	Domains       *remote.Domains
 	Domain        amtp.Domain
@@ -174,7 +174,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		}
 		c.principal.From = c.addr
 		if !c.stranger() {
-			c.shown()
+			c.proven()
 		}
 		handle(s, c)
 	}
@@ -190,8 +190,8 @@ func (s *Server) noteProxy(c *call) {
 	s.Log.Warn("callers come through a proxy on this machine that server.trusted_proxies does not name: limits by network do not bind them")
 }
 
-// shown notes that the caller on this connection has proven its identity.
-func (c *call) shown() {
+// proven notes that the caller on this connection has proven its identity.
+func (c *call) proven() {
 	if c.s.Connections != nil {
 		c.s.Connections.Shown(c.r.RemoteAddr)
 	}

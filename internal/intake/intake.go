@@ -205,7 +205,7 @@ func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, e
 
 // isOurs reports whether this gateway serves the domain. localhost always means this
 // gateway to those who can reach it.
-func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == gateway.Home }
+func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == gateway.Localhost }
 
 // home returns the address under which this gateway keeps one of its agents.
 func (in *Intake) home(a amtp.Address) amtp.Address { return gateway.AtHome(a, in.Domain) }

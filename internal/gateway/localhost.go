@@ -2,15 +2,15 @@ package gateway
 
 import "github.com/amtp-go/amtp"
 
-// Home is the domain of a gateway that has no domain of its own. At its gateway, its
+// Localhost is the domain of a gateway that has no domain of its own. At its gateway, its
 // addresses always mean the agents there, whatever domain the gateway gets later.
 // docs/decisions/013
-const Home amtp.Domain = "localhost"
+const Localhost amtp.Domain = "localhost"
 
 // AtHome returns the address under which a gateway that serves a domain keeps an agent.
-// An address in Home is another name for the agent's address in that domain.
+// An address in Localhost is another name for the agent's address in that domain.
 func AtHome(a amtp.Address, serves amtp.Domain) amtp.Address {
-	if a.Domain() != Home || serves == Home || a.IsZero() {
+	if a.Domain() != Localhost || serves == Localhost || a.IsZero() {
 		return a
 	}
 	if kept, err := amtp.ParseAddress(a.Local() + "@" + string(serves)); err == nil {

@@ -4,9 +4,9 @@ import (
 	"net"
 )
 
-// listenNearby opens the listener for this machine only, if one is configured. It has
+// listenLocal opens the listener for this machine only, if one is configured. It has
 // no TLS, because its traffic never leaves the machine.
-func (a *App) listenNearby() (net.Listener, error) {
+func (a *App) listenLocal() (net.Listener, error) {
 	address := a.cfg.Server.LocalAddress
 	if address == "" {
 		return nil, nil
@@ -21,7 +21,7 @@ func (a *App) listenNearby() (net.Listener, error) {
 // listeners returns the open listeners.
 func (a *App) listeners() []net.Listener {
 	var list []net.Listener
-	for _, l := range []net.Listener{a.listener, a.nearby} {
+	for _, l := range []net.Listener{a.listener, a.localListener} {
 		if l != nil {
 			list = append(list, l)
 		}

@@ -13,18 +13,18 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// shownTime bounds the time for reading our own certificate.
-const shownTime = 5 * time.Second
+// selfTime bounds the time for reading our own certificate.
+const selfTime = 5 * time.Second
 
-// shown says where others reach this gateway and by which certificate they know it: the
+// self says where others reach this gateway and by which certificate they know it: the
 // one that its listener shows at this moment, from whatever source. A gateway without
 // TLS has none to show; the proxy before it does.
-func (a *App) shown(ctx context.Context) admin.GatewaySelf {
+func (a *App) self(ctx context.Context) admin.GatewaySelf {
 	self := admin.GatewaySelf{Gateways: a.gateways(false)}
 	if !a.cfg.UseTLS() {
 		return self
 	}
-	ctx, cancel := context.WithTimeout(ctx, shownTime)
+	ctx, cancel := context.WithTimeout(ctx, selfTime)
 	defer cancel()
 	name, at := host(a.cfg.PublicURL()), a.listener.Addr().String()
 	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsLoopback() {
