@@ -104,7 +104,7 @@ func (w *wrapper) paragraph(first, rest, text string) {
 	for w.at++; w.at < len(w.lines) && !breaks(text); w.at++ {
 		line := w.lines[w.at]
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, ">") ||
-			fence.MatchString(line) || verbatim.MatchString(line) || marker.MatchString(line) {
+			fence.MatchString(line) || verbatim.MatchString(line) || w.begins(line) {
 			break
 		}
 		text = text + "\n" + strings.TrimLeft(line, " ")
@@ -116,6 +116,13 @@ func (w *wrapper) paragraph(first, rest, text string) {
 	}
 	w.fill(first, rest, words)
 	w.out[len(w.out)-1] += end
+}
+
+// begins reports whether the line begins a list item and so ends the paragraph before it.
+// Outside of a list only the number 1 does (CommonMark 0.31 §5.3): 077. is text there.
+func (w *wrapper) begins(line string) bool {
+	m := marker.FindStringSubmatch(line)
+	return m != nil && (len(w.items) > 0 || strings.ContainsAny(m[2], "-*+") || m[2][:len(m[2])-1] == "1")
 }
 
 // breaks reports whether the page has a line break after the text.
