@@ -22,10 +22,18 @@ func TestLinearFindsSquares(t *testing.T) {
 			sum += bytes.Count(b[i:], []byte{';'})
 		}
 	}
-	if ratio := growth(small, large, square); ratio <= mostRatio {
-		t.Errorf("a quadratic reader costs %.1f times as much for %d times as much, want more than %.1f", ratio,
-			times, mostRatio)
+	// An interruption of the machine while it reads the small input hides the square once.
+	// Linear has many shapes, and here there are several tries.
+	var ratios []float64
+	for range 10 {
+		ratio := growth(small, large, square)
+		if ratio > mostRatio {
+			return
+		}
+		ratios = append(ratios, ratio)
 	}
+	t.Errorf("a quadratic reader costs %.1f times as much for %d times as much, want once more than %.1f", ratios, times,
+		mostRatio)
 }
 
 // TestShapesAreWhatTheySay: sizes are about right, and values are JSON, except those
