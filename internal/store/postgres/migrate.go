@@ -55,23 +55,25 @@ func migrate(ctx context.Context, c *connecting) (err error) {
 }
 
 // checkColumns refuses a database whose tables lack a column of this release.
-func checkColumns(ctx context.Context, db *sql.DB) error {
-	table, column, err := store.MissingColumn(func(table string) (list []string, err error) {
-		rows, err := db.QueryContext(ctx, `SELECT a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-			WHERE c.relname = $1 AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped`, table)
-		if err != nil {
-			return nil, err
+func checkColumns(ctx context.Context, db *sql.DB) (err error) {
+	rows, err := db.QueryContext(ctx, `SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE c.relkind = 'r' AND c.relnamespace <> 'pg_catalog'::regnamespace AND pg_table_is_visible(c.oid)
+			AND a.attnum > 0 AND NOT a.attisdropped`)
+	if err != nil {
+		return err
+	}
+	columns := map[string][]string{}
+	for rows.Next() {
+		var table, column string
+		if err := rows.Scan(&table, &column); err != nil {
+			return errors.Join(err, rows.Close())
 		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			var name string
-			if err := rows.Scan(&name); err != nil {
-				return nil, err
-			}
-			list = append(list, name)
-		}
-		return list, rows.Err()
-	})
+		columns[table] = append(columns[table], column)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	table, column, err := store.MissingColumn(func(table string) ([]string, error) { return columns[table], nil })
 	if err == nil && column != "" {
 		err = fmt.Errorf("the database has no column %s in its table %s: it was written by a build from before the first release; run that build, or start with an empty database",
 			column, table)
