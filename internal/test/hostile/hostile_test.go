@@ -32,8 +32,8 @@ func TestLinearFindsSquares(t *testing.T) {
 		}
 		ratios = append(ratios, ratio)
 	}
-	t.Errorf("a quadratic reader costs %.1f times as much for %d times as much, want once more than %.1f", ratios, times,
-		mostRatio)
+	t.Errorf("a quadratic reader costs %.1f times as much for %d times as much, want once more than %.1f",
+		ratios, times, mostRatio)
 }
 
 // TestShapesAreWhatTheySay: sizes are about right, and values are JSON, except those
