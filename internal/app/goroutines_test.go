@@ -16,7 +16,7 @@ import (
 // each piece of work inside it is contained.
 var uncontained = map[string]string{
 	"app/app.go":                 "keep contains each part",
-	"app/locallistener.go":              "net/http contains each request",
+	"app/locallistener.go":       "net/http contains each request",
 	"coalesce/coalesce.go":       "moves bytes from memory to a connection, and nothing else",
 	"queue/workers.go":           "each job is contained, see Queue.contained",
 	"courier/remote.go":          "journey.contained",
