@@ -14,10 +14,10 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 

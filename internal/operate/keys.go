@@ -10,9 +10,9 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
-	"github.com/amtp-go/amtp/internal/keyring"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/keyring"
 )
 
 // The reasons for which commands about signing keys are refused.
