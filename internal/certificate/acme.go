@@ -57,7 +57,7 @@ type ACME struct {
 	storage    *storage
 	challenges *challenges
 	issuer     *issuer
-	library    *zap.Logger
+	certmagic  *zap.Logger
 
 	wake  chan struct{} // has room for one
 	turn  chan struct{} // has room for one attempt at a time
@@ -85,8 +85,8 @@ func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 		o: o, storage: s, challenges: c,
 		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s,
 			solvers: map[string]acmez.Solver{c.tells: solver}},
-		library: zap.New(core{log: o.Log}),
-		wake:    make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		certmagic: zap.New(core{log: o.Log}),
+		wake:      make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		inUse: map[string]*tls.Certificate{}, hints: map[string]acme.RenewalInfo{}, notes: map[string]note{},
 		asked: map[string]time.Time{},
 	}

@@ -84,12 +84,12 @@ func (t *attempt) call(ctx context.Context, do func(*certmagic.Config) error) er
 	var config *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return config, nil },
-		Logger:           a.library,
+		Logger:           a.certmagic,
 	})
 	defer cache.Stop()
 	config = certmagic.New(cache, certmagic.Config{
 		Issuers: []certmagic.Issuer{&issuance{issuer: a.issuer, replaces: t.replaces}},
-		Storage: a.storage, Logger: a.library, OnEvent: t.hear, RenewalWindowRatio: ratio,
+		Storage: a.storage, Logger: a.certmagic, OnEvent: t.hear, RenewalWindowRatio: ratio,
 		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // it would call where a certificate says
 	})
 	err := do(config)
