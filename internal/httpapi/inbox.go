@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -33,7 +34,12 @@ func (s *Server) inbox(c *call) {
 	if wait > 0 {
 		c.patient(wait)
 	}
-	page, err := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
+	box, err := s.Agents.Mailbox(c.principal, c.r.PathValue("recipient"))
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	page, err := s.Agents.Inbox(c.r.Context(), box, filter, wait)
 	if err == nil && wait > 0 {
 		// The key may have been revoked while its holder waited.
 		_, err = s.Authenticator.Caller(c.r, s.Now(), access.Strict)
@@ -42,7 +48,7 @@ func (s *Server) inbox(c *call) {
 		c.fail(err)
 		return
 	}
-	body, err := inboxView(c.principal.Agent.Address, &page)
+	body, err := inboxView(box.Address, &page)
 	if err != nil {
 		c.fail(err)
 		return
@@ -60,15 +66,27 @@ func (c *call) patient(wait time.Duration) {
 	_ = control.SetWriteDeadline(until)
 }
 
-// acknowledge takes a message out of the caller's own inbox.
+// acknowledge takes a message out of an inbox of the caller for good.
 func (s *Server) acknowledge(c *call) {
-	result, err := s.Agents.Ack(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
-	c.result(http.StatusOK, result, err)
+	c.inBox(func(box agent.Mailbox) (any, error) { return s.Agents.Ack(c.r.Context(), box, c.r.PathValue("id")) })
 }
 
-// markRead marks a message in the caller's own inbox as read.
+// markRead marks a message in an inbox of the caller as read.
 func (s *Server) markRead(c *call) {
-	result, err := s.Agents.MarkRead(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
+	c.inBox(func(box agent.Mailbox) (any, error) {
+		return s.Agents.MarkRead(c.r.Context(), box, c.r.PathValue("id"))
+	})
+}
+
+// inBox answers with what do returns for the inbox in the path, or with the refusal of a
+// caller that may not use that inbox.
+func (c *call) inBox(do func(agent.Mailbox) (any, error)) {
+	box, err := c.s.Agents.Mailbox(c.principal, c.r.PathValue("recipient"))
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	result, err := do(box)
 	c.result(http.StatusOK, result, err)
 }
 
