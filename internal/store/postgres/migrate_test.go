@@ -8,7 +8,7 @@ import (
 )
 
 // first is the migration that creates the schema. No gateway serves before it.
-const first = "migrations/001"
+const first = "migrations/00001"
 
 // TestMigrationsLockNothing: gateways serve while a later migration runs. So it is not
 // a transaction, and it builds an index on an existing table without blocking writes.
