@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -36,12 +37,30 @@ type Agent struct {
 	SupportedSchemas []string // ids or patterns
 	Listed           bool     // shown in discovery
 	Receipts         ReceiptWish
+	Kind             AgentKind
+	Members          []AgentID // of a shared mailbox or a group; some may have been removed
 	CreatedAt        time.Time
 	LastActive       time.Time // to the minute
 	// Damage says what of the row cannot be read, "" when all of it can. Where the
 	// address is Unreadable the agent is as good as removed: no message can name it.
 	Damage string
 }
+
+// AgentKind says what is behind an address of this gateway.
+type AgentKind string
+
+// The kinds. They are stored.
+const (
+	KindAgent   AgentKind = ""        // one agent with its own keys
+	KindMailbox AgentKind = "mailbox" // an inbox that its members share; it has no key of its own
+	KindGroup   AgentKind = "group"   // a list of members, each of which gets what is sent to it
+)
+
+// MaxMembers is the most members that a shared mailbox or a group has.
+const MaxMembers = 100
+
+// Has reports whether the agent is a member.
+func (a *Agent) Has(member AgentID) bool { return slices.Contains(a.Members, member) }
 
 // ActiveWithin is how recently an agent must have been seen to count as active. AMTP
 // §3.
@@ -192,6 +211,7 @@ type Envelope struct {
 	Timestamp   time.Time // the sender's when it is plausible, else ReceivedAt
 	Subject     string
 	InReplyTo   amtp.MessageID
+	Author      AgentID   // the member that wrote for a shared mailbox, 0 for any other message
 	RequestID   RequestID // of the request that sent it
 	// Damage says what of the row cannot be read, "" when all of it can. Then the
 	// sender counts as unproven, and Sender is Unreadable where its address cannot be

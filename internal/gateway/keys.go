@@ -43,8 +43,9 @@ func KeyID(bits [32]byte) string { return "key_" + hex.EncodeToString(bits[:6]) 
 // NewAdminKey makes an administrator's key.
 func NewAdminKey() string { return adminPrefix + random() }
 
-// Acting is the agent for which a store acts, and the key that a request showed for it.
-// With Key "" the gateway itself acts, and no key is checked.
+// Acting is the agent for which a store acts, and the key that a request showed: a key
+// of the agent or, for a shared mailbox, of a member. With Key "" the gateway itself
+// acts, and no key is checked.
 type Acting struct {
 	Agent AgentID
 	Key   string // Key.ID

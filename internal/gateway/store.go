@@ -118,7 +118,8 @@ type Store interface {
 	// full, the watcher has not looked at the inbox since the last ring.
 	Watch(AgentID) (bell <-chan struct{}, stop func())
 
-	// AddAgent registers an agent with its first key and returns it with its id.
+	// AddAgent registers an agent with its first key and returns it with its id. A key
+	// without an id is not stored: shared mailboxes and groups have none.
 	// ErrExists when a living agent has the name, in any case of letters. With the
 	// agent it makes the changes of documents that the functions return for the id: all
 	// of it or nothing. An error of a change is returned, and then nothing is stored.

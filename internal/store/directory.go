@@ -161,6 +161,7 @@ func (d *Directory) Describe(a gateway.Agent) {
 	}
 	e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 	e.Capabilities, e.SupportedSchemas, e.Listed, e.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
+	e.Members = a.Members
 }
 
 // Move gives agents new addresses.
@@ -225,7 +226,8 @@ func (d *Directory) Gone(limit int) []gateway.AgentID {
 	return ids
 }
 
-// Ended is gateway.ErrRevoked when the acting key has ended.
+// Ended is gateway.ErrRevoked when the acting key has ended. A key of a member acts in a
+// shared mailbox, and no more once the member has left.
 func (d *Directory) Ended(by gateway.Acting) error {
 	if by.Key == "" {
 		return nil
@@ -233,10 +235,18 @@ func (d *Directory) Ended(by gateway.Acting) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	e := d.agent[by.Agent]
-	if e == nil || !slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == by.Key }) {
+	if e == nil || !e.has(by.Key) && !slices.ContainsFunc(e.Members, func(id gateway.AgentID) bool {
+		member := d.agent[id]
+		return e.Kind == gateway.KindMailbox && member != nil && member.has(by.Key)
+	}) {
 		return gateway.ErrRevoked
 	}
 	return nil
+}
+
+// has reports whether the key is one of the agent's own.
+func (e *entry) has(keyID string) bool {
+	return slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == keyID })
 }
 
 // Lives reports whether the agent exists and was not removed.

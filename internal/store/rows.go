@@ -115,6 +115,23 @@ func StringsOf(stored string) ([]string, error) {
 	return list, err
 }
 
+// Members returns a list of members as it is stored.
+func Members(list []gateway.AgentID) string {
+	if len(list) == 0 {
+		return ""
+	}
+	b, _ := json.Marshal(list) // numbers cannot fail
+	return string(b)
+}
+
+// MembersOf is the inverse of Members.
+func MembersOf(stored string) (list []gateway.AgentID, err error) {
+	if stored != "" {
+		err = json.Unmarshal([]byte(stored), &list)
+	}
+	return list, err
+}
+
 // EnvelopeRow is an envelope as it is stored. Times are microseconds, 0 for none.
 type EnvelopeRow struct {
 	UUID        []byte
@@ -129,6 +146,7 @@ type EnvelopeRow struct {
 	GivenID     string
 	Subject     string
 	InReplyTo   string
+	Author      int64
 	First       bool // the first message of its sender to the agent that reads it
 }
 
@@ -140,7 +158,7 @@ func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, ReceivedAt: FromMicros(r.Received),
 		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject,
 		InReplyTo: amtp.MessageID(r.InReplyTo),
-		Timestamp: FromMicros(r.Stamped),
+		Timestamp: FromMicros(r.Stamped), Author: gateway.AgentID(r.Author),
 	}
 	if e.Timestamp.IsZero() {
 		e.Timestamp = e.ReceivedAt
@@ -173,8 +191,11 @@ func damage(e *gateway.Envelope, what, stored string, err error) {
 
 // ReadAgent sets the members of an agent that are parsed from its row, and notes in
 // Damage what cannot be read.
-func ReadAgent(a *gateway.Agent, address, capabilities, schemas string) {
+func ReadAgent(a *gateway.Agent, address, capabilities, schemas, members string) {
 	var err error
+	if a.Members, err = MembersOf(members); err != nil {
+		a.Damage = unreadable("the members", members, err)
+	}
 	if a.Capabilities, err = StringsOf(capabilities); err != nil {
 		a.Damage = unreadable("the agent's capabilities", capabilities, err)
 	}

@@ -19,9 +19,9 @@ type Unread struct {
 }
 
 // Agent checks the row of an agent.
-func (u *Unread) Agent(id int64, address, capabilities, schemas string) {
+func (u *Unread) Agent(id int64, address, capabilities, schemas, members string) {
 	a := gateway.Agent{}
-	ReadAgent(&a, address, capabilities, schemas)
+	ReadAgent(&a, address, capabilities, schemas, members)
 	u.note("agent", id, a.Damage)
 }
 

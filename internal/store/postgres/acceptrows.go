@@ -156,12 +156,14 @@ func (j *jobRows) add(message int64, d gateway.Destination, flow gateway.Flow, d
 const (
 	insertDedup   = `INSERT INTO dedup (key, message) SELECT * FROM unnest($1::bytea[], $2::bigint[])`
 	insertMessage = `INSERT INTO message (id, received, stamped, request, sender_agent, class, trust, uuid, sender, authentication, given_id,
-			subject, in_reply_to, thread, body)
+			subject, in_reply_to, thread, body, author, priority)
 		SELECT id, received, nullif(stamped, 0), request, nullif(agent, 0), class, trust, uuid, nullif(sender, ''), authentication, given, subject,
-			reply, thread, body
+			reply, thread, body, nullif(author, 0), nullif(priority, 0)
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::smallint[], $8::bytea[], $9::text[],
-			$10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[])
-			u (id, received, stamped, request, agent, class, trust, uuid, sender, authentication, given, subject, reply, thread, body)`
+			$10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[],
+			$16::bigint[], $17::smallint[])
+			u (id, received, stamped, request, agent, class, trust, uuid, sender, authentication, given, subject, reply, thread, body, author,
+				priority)`
 	insertAlias = `INSERT INTO alias (id, agent, sender, variant, message)
 		SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[])`
 	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
@@ -284,7 +286,9 @@ func queueMessages(b *pgx.Batch, list []messageRow) {
 		column(list, func(m *messageRow) []byte { return blob(m.Subject) }),
 		column(list, func(m *messageRow) []byte { return blob(string(m.InReplyTo)) }),
 		column(list, func(m *messageRow) []byte { return blob(m.thread) }),
-		column(list, func(m *messageRow) []byte { return m.Message.Raw() }))
+		column(list, func(m *messageRow) []byte { return m.Message.Raw() }),
+		column(list, func(m *messageRow) int64 { return int64(m.Author) }),
+		column(list, func(m *messageRow) int16 { return int16(gateway.PriorityOf(m.Message)) }))
 }
 
 // column returns one column of rows.

@@ -7,8 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// livingKey finds a key that has not ended. A key ends together with its agent.
-const livingKey = `SELECT FROM agent_key WHERE id = $1`
+// livingKey finds a key that has not ended, if it may act for the agent. A key ends
+// together with its agent.
+const livingKey = `SELECT FROM agent_key k, (SELECT $2::bigint AS agent) u WHERE k.id = $1 AND ` + mayAct
+
+// mayAct is the condition that key k may act for agent u.agent: it is a key of the agent,
+// or of a member of the shared mailbox.
+const mayAct = `(k.agent = u.agent OR EXISTS (SELECT FROM agent b WHERE b.id = u.agent AND b.kind = 'mailbox'
+		AND b.removed IS NULL AND b.members <> '' AND b.members::jsonb @> to_jsonb(k.agent)))`
 
 // actingKey is the acting key of a request that uses a connection. Another replica may
 // have ended the key a moment ago, so it is looked up together with the first
@@ -16,6 +22,7 @@ const livingKey = `SELECT FROM agent_key WHERE id = $1`
 // is rolled back. Outside of a transaction, the statement only reads.
 type actingKey struct {
 	id      string
+	agent   gateway.AgentID
 	checked bool
 }
 
@@ -23,7 +30,7 @@ type actingKey struct {
 // next statement.
 func (c conn) by(by gateway.Acting) conn {
 	if c.key = nil; by.Key != "" {
-		c.key = &actingKey{id: by.Key}
+		c.key = &actingKey{id: by.Key, agent: by.Agent}
 	}
 	return c
 }
@@ -37,7 +44,7 @@ func (c conn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if c.key.isUnchecked() {
 		c.key.checked = true
 		first := &pgx.Batch{}
-		first.Queue(livingKey, c.key.id).Query(func(rows pgx.Rows) error {
+		first.Queue(livingKey, c.key.id, int64(c.key.agent)).Query(func(rows pgx.Rows) error {
 			lives := rows.Next()
 			rows.Close()
 			if err := rows.Err(); err != nil || lives {

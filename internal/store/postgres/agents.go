@@ -43,13 +43,13 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		added := a
 		id, err := t.number(ctx,
 			`INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
-				active, version, receipts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+				active, version, receipts, kind, members) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 				ON CONFLICT (folded) WHERE removed IS NULL DO NOTHING RETURNING id`,
 			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target),
 			[]byte(a.Description), []byte(a.Role),
 			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed,
 			store.Micros(a.CreatedAt),
-			store.Micros(a.LastActive), version, string(a.Receipts))
+			store.Micros(a.LastActive), version, string(a.Receipts), string(a.Kind), store.Members(a.Members))
 		if err == nil && id == 0 {
 			err = gateway.ErrExists
 		}
@@ -61,6 +61,9 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 			if err := t.changeDocuments(ctx, of(added.ID)); err != nil {
 				return gateway.Agent{}, err
 			}
+		}
+		if k.ID == "" {
+			return added, nil
 		}
 		key := k
 		key.Agent = added.ID
@@ -107,10 +110,10 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		_, err = t.change(ctx,
 			`UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
-				version = $8, receipts = $10 WHERE id = $9`,
+				version = $8, receipts = $10, members = $11 WHERE id = $9`,
 			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role),
 			[]byte(store.Strings(found.Capabilities)),
-			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts))
+			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts), store.Members(found.Members))
 		return found, err
 	})
 }

@@ -65,7 +65,7 @@ func (s *Store) isFresh() bool {
 const freshFor = 3 * time.Second
 
 const agentColumns = `a.id, a.name, a.domain, a.mode, a.target, a.description, a.role, a.capabilities, a.schemas, a.listed, a.created, a.active,
-	a.removed IS NOT NULL, a.receipts`
+	a.removed IS NOT NULL, a.receipts, a.kind, a.members`
 
 // agent is the target of the columns of an agent.
 type agent struct {
@@ -74,22 +74,22 @@ type agent struct {
 	name, domain                                     string
 	target, description, role, capabilities, schemas []byte
 	removed                                          bool
-	receipts                                         string
+	receipts, kind, members                          string
 }
 
 func (a *agent) into() []any {
 	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities,
 		&a.schemas, &a.Listed,
-		&a.created, &a.active, &a.removed, &a.receipts}
+		&a.created, &a.active, &a.removed, &a.receipts, &a.kind, &a.members}
 }
 
 // read returns the agent that was scanned last.
 func (a *agent) read() gateway.Agent {
 	found := a.Agent
-	store.ReadAgent(&found, a.name+"@"+a.domain, string(a.capabilities), string(a.schemas))
+	store.ReadAgent(&found, a.name+"@"+a.domain, string(a.capabilities), string(a.schemas), a.members)
 	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target),
 		string(a.description), string(a.role)
-	found.Receipts = gateway.ReceiptWish(a.receipts)
+	found.Receipts, found.Kind = gateway.ReceiptWish(a.receipts), gateway.AgentKind(a.kind)
 	found.CreatedAt, found.LastActive = store.FromMicros(a.created), store.FromMicros(a.active)
 	return found
 }

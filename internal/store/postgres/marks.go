@@ -104,7 +104,7 @@ const (
 		JOIN agent a ON a.id = u.agent AND a.removed IS NULL
 		JOIN message m ON m.uuid = u.uuid
 		JOIN delivery d ON d.message = m.id AND d.agent = u.agent
-		WHERE u.key = '' OR EXISTS (SELECT FROM agent_key k WHERE k.id = u.key)`
+		WHERE u.key = '' OR EXISTS (SELECT FROM agent_key k WHERE k.id = u.key AND ` + mayAct + `)`
 	marksGiven = `(SELECT d.seq, u.at, u.domain, u.read, u.acked, u.due
 			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (seq, at, domain, read, acked, due)
 			JOIN delivery d ON d.seq = u.seq`

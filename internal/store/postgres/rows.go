@@ -11,7 +11,7 @@ import (
 
 // envelopeColumns are the columns that are read into an envelope.
 const envelopeColumns = `m.uuid, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.class, m.trust, m.authentication, m.received,
-	coalesce(m.stamped, 0), m.request, m.given_id, m.subject, m.in_reply_to`
+	coalesce(m.stamped, 0), m.request, m.given_id, m.subject, m.in_reply_to, coalesce(m.author, 0)`
 
 // envelope is the target of the columns of an envelope.
 type envelope struct {
@@ -23,7 +23,7 @@ type envelope struct {
 
 func (e *envelope) into() []any {
 	return []any{&e.uuid, &e.agent, &e.row.Sender, &e.class, &e.row.Trust, &e.authentication, &e.row.Received,
-		&e.row.Stamped, &e.row.Request, &e.given, &e.subj, &e.reply}
+		&e.row.Stamped, &e.row.Request, &e.given, &e.subj, &e.reply, &e.row.Author}
 }
 
 // read returns the row that was scanned last.

@@ -98,11 +98,12 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 	}
 	_,
 		err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
-			request, given_id, subject, in_reply_to, thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			request, given_id, subject, in_reply_to, thread, body, author, priority)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(a.From()), int64(a.Class),
 		store.TrustCode(&a.Envelope), optional(store.Finding(a.Class, a.Found)), store.Micros(a.ReceivedAt),
 		optional(a.Stamp()), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
-		optional(thread), a.Message.Raw())
+		optional(thread), a.Message.Raw(), optional(int64(a.Author)), optional(int64(gateway.PriorityOf(a.Message))))
 	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
 		err = w.name(alias{agent: a.SenderAgent, sender: a.From(), variant: a.Variant(),

@@ -19,11 +19,12 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 		}
 		added,
-			err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts,
+				kind, members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Target, a.Description, a.Role,
 			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
-			store.Micros(a.CreatedAt), store.Micros(a.LastActive), string(a.Receipts))
+			store.Micros(a.CreatedAt), store.Micros(a.LastActive), string(a.Receipts), string(a.Kind),
+			store.Members(a.Members))
 		if err != nil {
 			return err
 		}
@@ -38,6 +39,9 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		}
 		agent := a
 		w.changes = append(w.changes, func(d *store.Directory) { d.Put(agent, false) })
+		if k.ID == "" {
+			return nil
+		}
 		k.Agent = a.ID
 		return w.addKey(k)
 	})
@@ -94,11 +98,11 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 			}
 		}
 		_,
-			err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?
-				WHERE id = ?`,
+			err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?,
+				members = ? WHERE id = ?`,
 			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities),
 			store.Strings(a.SupportedSchemas),
-			a.Listed, string(a.Receipts), int64(id))
+			a.Listed, string(a.Receipts), store.Members(a.Members), int64(id))
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
 		return err

@@ -15,8 +15,9 @@ func (c *statements) checkRows() Finding {
 		sql  string
 		look func(*sqlite3.Stmt)
 	}{
-		{`SELECT id, name, domain, capabilities, schemas FROM agent`, func(s *sqlite3.Stmt) {
-			u.Agent(s.ColumnInt64(0), s.ColumnText(1)+"@"+s.ColumnText(2), s.ColumnText(3), s.ColumnText(4))
+		{`SELECT id, name, domain, capabilities, schemas, members FROM agent`, func(s *sqlite3.Stmt) {
+			u.Agent(s.ColumnInt64(0), s.ColumnText(1)+"@"+s.ColumnText(2), s.ColumnText(3), s.ColumnText(4),
+				s.ColumnText(5))
 		}},
 		{`SELECT id, uuid, sender_agent, sender, class, trust, authentication FROM message`, func(s *sqlite3.Stmt) {
 			u.Message(s.ColumnInt64(0), &store.EnvelopeRow{

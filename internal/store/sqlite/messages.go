@@ -71,16 +71,17 @@ func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageI
 
 // envelopeColumns are the columns that scanEnvelope reads, from column 0.
 const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.authentication, m.received, m.stamped,
-	m.request, m.given_id, m.subject, m.in_reply_to`
+	m.request, m.given_id, m.subject, m.in_reply_to, m.author`
 
-const afterEnvelope = 12
+const afterEnvelope = 13
 
 func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt, first bool) gateway.Envelope {
 	row := store.EnvelopeRow{
 		UUID: s.ColumnRawBlob(0), SenderAgent: gateway.AgentID(s.ColumnInt64(1)), Sender: s.ColumnText(2),
 		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Finding: s.ColumnText(5),
 		Received: s.ColumnInt64(6), Stamped: s.ColumnInt64(7), Request: s.ColumnInt64(8),
-		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11), First: first,
+		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11), Author: s.ColumnInt64(12),
+		First: first,
 	}
 	return row.Envelope(dir)
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Readdress", readdressing()},
 		{"Keys", unlocking()},
 		{"Acting", acting()},
+		{"Members", membership()},
 		{"Peers", peering()},
 		{"Documents", sealing()},
 		{"Receipts", telling()},
