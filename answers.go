@@ -208,6 +208,10 @@ type Agent struct {
 	// or acknowledged their messages: always or never, "" for the operator's setting. It
 	// is shown only to the agent itself and the administrator.
 	Receipts string `json:"receipts,omitempty"`
+	// Kind is mailbox for an inbox that members share, group for a list of members, and ""
+	// for an agent. Members is shown only to the members and the administrator.
+	Kind    string    `json:"kind,omitempty"`
+	Members []Address `json:"members,omitempty"`
 	// APIKey is only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`
 	// PushSecret is only in the answer to the request that made it.
@@ -253,6 +257,11 @@ type NewAgent struct {
 	SupportedSchemas []string `json:"supported_schemas,omitempty"`
 	Listed           *bool    `json:"listed,omitempty"` // nil means listed
 
+	// Kind is mailbox, group or "" for an agent. A mailbox and a group have members, which
+	// are names or addresses of agents here, and no key. Only an administrator makes them.
+	Kind    string   `json:"kind,omitempty"`
+	Members []string `json:"members,omitempty"`
+
 	// IdempotencyKey makes the registration repeatable. For ten minutes the same
 	// registration with the same key gets the same answer; another registration of the
 	// name with that key gets IDEMPOTENCY_KEY_REUSED. The key has 22 to 128 letters,
@@ -274,12 +283,18 @@ type AgentUpdate struct {
 	SupportedSchemas *[]string `json:"supported_schemas,omitempty"`
 	Listed           *bool     `json:"listed,omitempty"`
 	Receipts         *string   `json:"receipts,omitempty"` // default, always or never
+
+	// Members replaces all members of a mailbox or a group. AddMembers and RemoveMembers
+	// change some of them.
+	Members       *[]string `json:"members,omitempty"`
+	AddMembers    []string  `json:"add_members,omitempty"`
+	RemoveMembers []string  `json:"remove_members,omitempty"`
 }
 
 // Registration answers a registration. The key is shown only once.
 type Registration struct {
 	Address      Address `json:"address"`
-	APIKey       string  `json:"api_key"`
+	APIKey       string  `json:"api_key,omitempty"` // none for a mailbox or a group
 	DeliveryMode string  `json:"delivery_mode"`
 	PushSecret   string  `json:"push_secret,omitempty"` // of a push agent, also shown only once
 	Agent        Agent   `json:"agent"`

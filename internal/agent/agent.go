@@ -121,7 +121,7 @@ func (s *Agents) Show(ctx context.Context, p gateway.Principal, name string) (am
 	if err != nil {
 		return amtp.Agent{}, err
 	}
-	return View(a, s.Now(), true), nil
+	return s.view(a, true), nil
 }
 
 // All returns agents by address, for the administrator: up to limit of those after the
@@ -131,7 +131,7 @@ func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage
 	all := admin.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
 		HasMore: page.HasMore}
 	for _, a := range page.Agents {
-		all.Agents[a.Address.String()] = View(a, s.Now(), true)
+		all.Agents[a.Address.String()] = s.view(a, true)
 	}
 	return all, page
 }
@@ -145,7 +145,11 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 		return amtp.Agent{}, err
 	}
 	before, wish := *a, *a
-	if err := s.apply(&wish, &u); err != nil {
+	members, err := s.memberChange(ctx, a, &u)
+	if err == nil {
+		err = s.apply(&wish, &u, &members)
+	}
+	if err != nil {
 		return amtp.Agent{}, notChanged(err)
 	}
 	pushSecret := ""
@@ -155,7 +159,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 	}
 	changed, err := s.Store.UpdateAgent(ctx, p.Acting(), a.ID, func(a *gateway.Agent) error {
 		before = *a
-		if err := s.apply(a, &u); err != nil {
+		if err := s.apply(a, &u, &members); err != nil {
 			return notChanged(err)
 		}
 		wish = *a
@@ -163,7 +167,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 	}, with...)
 	if err == nil {
 		s.followed(ctx, &before, &changed)
-		view := View(&changed, s.Now(), true)
+		view := s.view(&changed, true)
 		view.PushSecret = pushSecret
 		return view, nil
 	}
@@ -172,7 +176,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 
 // apply changes an agent as the update says, and returns an error if the result is not
 // valid.
-func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
+func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate, members *memberChange) error {
 	set(&a.DeliveryMode, u.DeliveryMode)
 	set(&a.Description, u.Description)
 	set(&a.Role, u.Role)
@@ -182,11 +186,17 @@ func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
 	if err := setReceipts(a, u.Receipts); err != nil {
 		return err
 	}
+	if err := members.apply(a); err != nil {
+		return err
+	}
 	target, headers := "", map[string]string(nil)
 	set(&target, u.PushTarget)
 	set(&headers, u.PushHeaders)
 	set(&a.Target, u.PushTarget)
 	if err := check(a); err != nil {
+		return err
+	}
+	if err := checkKind(a); err != nil {
 		return err
 	}
 	return s.checkPush(a, target, headers)
@@ -224,22 +234,24 @@ func (s *Agents) gone(err error, name string) error {
 	return err
 }
 
-// View returns an agent in the protocol's form. Strangers see the day of its last
-// activity. The agent itself and the administrator see the minute, and its push target.
-func View(a *gateway.Agent, now time.Time, exact bool) amtp.Agent {
+// view returns an agent in the protocol's form. Strangers see the day of its last
+// activity. The agent itself, its members and the administrator see the minute, its push
+// target and its members.
+func (s *Agents) view(a *gateway.Agent, exact bool) amtp.Agent {
 	last := a.LastActive
 	if !exact {
 		last = last.Truncate(24 * time.Hour)
 	}
 	target, receipts := "", ""
+	var members []amtp.Address
 	if exact {
-		target, receipts = a.Target, string(a.Receipts)
+		target, receipts, members = a.Target, string(a.Receipts), s.memberAddresses(a)
 	}
 	return amtp.Agent{
 		Address: a.Address, DeliveryMode: a.DeliveryMode, PushTarget: target, Description: a.Description, Role: a.Role,
 		Capabilities: orEmpty(a.Capabilities), SupportedSchemas: orEmpty(a.SupportedSchemas),
 		CreatedAt: amtp.Time{Time: a.CreatedAt}, LastActive: amtp.Time{Time: last},
-		Active: a.Active(now), Listed: a.Listed, Receipts: receipts,
+		Active: a.Active(s.Now()), Listed: a.Listed, Receipts: receipts, Kind: string(a.Kind), Members: members,
 	}
 }
 

@@ -39,21 +39,23 @@ func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at 
 	error) {
 	now := s.Now()
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
-	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }
+	mine := func(a *gateway.Agent) bool {
+		return p.Admin || p.Agent != nil && (p.Agent.ID == a.ID || a.Has(p.Agent.ID))
+	}
 	visible := func(a *gateway.Agent) bool {
 		return (a.Listed || mine(a)) && q.matches(a) && (!q.ActiveOnly || a.Active(now))
 	}
 	if q.Address != "" {
 		a, err := s.addressed(ctx, q.Address)
 		if a != nil && a.Address.Key() > at.After && visible(a) {
-			list.Agents, list.AgentCount = append(list.Agents, View(a, now, mine(a))), 1
+			list.Agents, list.AgentCount = append(list.Agents, s.view(a, mine(a))), 1
 		}
 		return list, "", err
 	}
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: at.After, Limit: at.Limit, Match: visible,
 		Count: q != Query{}})
 	for _, a := range page.Agents {
-		list.Agents = append(list.Agents, View(a, now, mine(a)))
+		list.Agents = append(list.Agents, s.view(a, mine(a)))
 	}
 	list.HasMore, list.Incomplete = page.HasMore, page.Incomplete
 	switch {

@@ -17,6 +17,9 @@ func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string,
 	if err != nil {
 		return amtp.IssuedKey{}, err
 	}
+	if err := needAgentKind(a); err != nil {
+		return amtp.IssuedKey{}, err
+	}
 	secret, key := gateway.NewKey(a.ID, s.Now())
 	ended, err := s.Store.AddKey(ctx, p.Acting(), key, alone, with...)
 	if err != nil {
@@ -75,6 +78,6 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,
 		Unread: unread, Pending: pending, CountsCapped: pending == gateway.MaxTotal,
-		Agent: View(p.Agent, s.Now(), true),
+		Agent: s.view(p.Agent, true),
 	}, nil
 }

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"context"
+	"errors"
+
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -14,13 +17,22 @@ type Mailbox struct {
 
 // Mailbox returns the inbox with the address, provided that the caller may use it. The
 // refusal does not reveal whether another inbox exists.
-func (s *Agents) Mailbox(p gateway.Principal, address string) (Mailbox, error) {
+func (s *Agents) Mailbox(ctx context.Context, p gateway.Principal, address string) (Mailbox, error) {
 	if err := needAgent(p); err != nil {
 		return Mailbox{}, err
 	}
 	a, err := s.address(address)
 	if err == nil && p.Agent.Address.Equal(a) {
 		return Mailbox{p.Acting(), p.Agent.Address}, nil
+	}
+	if err == nil {
+		shared, err := s.Store.AgentNamed(ctx, a)
+		if err == nil && shared.Kind == gateway.KindMailbox && shared.Has(p.Agent.ID) {
+			return Mailbox{gateway.Acting{Agent: shared.ID, Key: p.KeyID}, shared.Address}, nil
+		}
+		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+			return Mailbox{}, err
+		}
 	}
 	return Mailbox{}, amtp.Errorf(amtp.CodeAccessDenied,
 		"This inbox is not the one of %s, whose key was shown; that one is /v1/inbox/%s", p.Agent.Address,

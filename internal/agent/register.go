@@ -40,7 +40,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 		return r, false, err
 	}
 	if p.Agent != nil && p.Agent.Address.Equal(address) {
-		return registration(*p.Agent, shownKey, s.Now(),
+		return s.registration(p.Agent, shownKey,
 			"Agent is registered already; this key stays valid"), false, nil
 	}
 	if !p.Admin && !p.Development {
@@ -53,6 +53,15 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	a, why := s.newAgent(address, &n, now)
 	if why != nil {
 		return r, false, registrationFailed("%s", why)
+	}
+	if a.Kind, err = kindOf(n.Kind); err == nil {
+		a.Members, err = s.members(ctx, a.Kind, n.Members)
+	}
+	if err == nil {
+		err = checkKind(&a)
+	}
+	if err != nil {
+		return r, false, registrationFailed("%v", err)
 	}
 	secret, key, err := s.firstKey(&a, &n)
 	if err != nil {
@@ -79,7 +88,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	case err != nil:
 		return r, false, err
 	}
-	r = registration(added, secret, now, "Agent registered successfully")
+	r = s.registration(&added, secret, "Agent registered successfully")
 	r.PushSecret, r.Agent.PushSecret = pushSecret, pushSecret
 	return r, true, nil
 }
@@ -117,6 +126,9 @@ func checkRepeatKey(key string) error {
 // on the content of the request. So a repetition is distinguished from another
 // registration with that idempotency key, and nothing more is stored.
 func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, key gateway.Key, err error) {
+	if a.Kind != gateway.KindAgent {
+		return "", key, nil
+	}
 	if n.IdempotencyKey == "" {
 		secret, key = gateway.NewKey(0, a.CreatedAt)
 		return secret, key, nil
@@ -160,7 +172,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	if err != nil {
 		return r, err
 	}
-	if n.IdempotencyKey == "" {
+	if n.IdempotencyKey == "" || a.Kind != gateway.KindAgent {
 		return r, taken
 	}
 	made := *asked
@@ -185,7 +197,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 			"This idempotency key was already used for another registration of %s. Repeat that one unchanged, or use a new key.",
 			address)
 	}
-	r = registration(*a, secret, now, "Agent was registered by this request already")
+	r = s.registration(a, secret, "Agent was registered by this request already")
 	if a.DeliveryMode == "push" {
 		list, err := s.Store.Documents(ctx, gateway.EndpointKind(a.ID))
 		if err != nil {
@@ -198,8 +210,8 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	return r, nil
 }
 
-func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {
-	public := View(&a, now, true)
+func (s *Agents) registration(a *gateway.Agent, secret, text string) amtp.Registration {
+	public := s.view(a, true)
 	public.APIKey = secret
 	return amtp.Registration{Address: a.Address, APIKey: secret, DeliveryMode: a.DeliveryMode, Agent: public,
 		Message: text}

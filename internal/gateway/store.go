@@ -156,6 +156,10 @@ type Store interface {
 	// process knows. ErrNotFound is certain.
 	Agent(AgentID) (*Agent, error)
 
+	// Mailboxes returns the living shared mailboxes of which the agent is a member, by
+	// their ids. It does no I/O, and hears of other processes as AgentNamed does.
+	Mailboxes(member AgentID) []*Agent
+
 	// AgentsPage lists living agents ordered by address. An agent that is added or
 	// removed meanwhile may or may not be on the later pages. Its only I/O is to hear
 	// of other processes; when that fails it lists the agents that are known.

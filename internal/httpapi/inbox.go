@@ -34,7 +34,7 @@ func (s *Server) inbox(c *call) {
 	if wait > 0 {
 		c.patient(wait)
 	}
-	box, err := s.Agents.Mailbox(c.principal, c.r.PathValue("recipient"))
+	box, err := s.Agents.Mailbox(c.r.Context(), c.principal, c.r.PathValue("recipient"))
 	if err != nil {
 		c.fail(err)
 		return
@@ -81,7 +81,7 @@ func (s *Server) markRead(c *call) {
 // inBox answers with what do returns for the inbox in the path, or with the refusal of a
 // caller that may not use that inbox.
 func (c *call) inBox(do func(agent.Mailbox) (any, error)) {
-	box, err := c.s.Agents.Mailbox(c.principal, c.r.PathValue("recipient"))
+	box, err := c.s.Agents.Mailbox(c.r.Context(), c.principal, c.r.PathValue("recipient"))
 	if err != nil {
 		c.fail(err)
 		return

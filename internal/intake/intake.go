@@ -111,6 +111,9 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if err := list.fault(); err != nil {
 		return nil, err
 	}
+	if err := list.checkExpanded(); err != nil {
+		return nil, err
+	}
 	envelope := in.envelope(p, m, sender, request, now)
 	if refused := in.check(ctx, &Candidate{&p, m, &envelope, list}); refused != nil {
 		return nil, refused
@@ -153,6 +156,7 @@ func named(r *amtp.SendResult, p gateway.Principal, given amtp.MessageID) *amtp.
 type writer struct {
 	address amtp.Address
 	agent   gateway.AgentID // 0 for another domain's, and for the gateway itself
+	author  gateway.AgentID // the member that writes for a shared mailbox, else 0
 }
 
 // sender decides whether the principal may write as the address. It looks at the
@@ -163,8 +167,11 @@ func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.
 	case p.Gateway:
 		return writer{address: claimed}, nil
 	case p.Agent != nil && p.Agent.Address.Equal(in.home(claimed)):
-		return writer{p.Agent.Address, p.Agent.ID}, nil
+		return writer{address: p.Agent.Address, agent: p.Agent.ID}, nil
 	case p.Agent != nil:
+		if box, ok, err := in.mailbox(ctx, p.Agent, claimed); ok || err != nil {
+			return box, err
+		}
 		return writer{}, amtp.Errorf(amtp.CodeSenderCredentialMismatch, "This key belongs to %s and cannot send as %s.",
 			p.Agent.Address, claimed)
 	case p.Admin:
@@ -185,7 +192,23 @@ func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
 			"There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
 	}
-	return writer{agent.Address, agent.ID}, nil
+	return writer{address: agent.Address, agent: agent.ID}, nil
+}
+
+// mailbox returns the shared mailbox with the address as the sender, and ok when the
+// agent is a member of it.
+func (in *Intake) mailbox(ctx context.Context, member *gateway.Agent, claimed amtp.Address) (w writer, ok bool,
+	err error) {
+	box, err := in.Store.AgentNamed(ctx, in.home(claimed))
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		return w, false, nil
+	case err != nil:
+		return w, false, err
+	case box.Kind != gateway.KindMailbox || !box.Has(member.ID):
+		return w, false, nil
+	}
+	return writer{address: box.Address, agent: box.ID, author: member.ID}, true, nil
 }
 
 // stranger decides whether the caller may write as an address of another domain.
@@ -243,6 +266,7 @@ func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, from writer, re
 		Timestamp:   now,
 		Subject:     m.Subject,
 		InReplyTo:   m.InReplyTo,
+		Author:      from.author,
 		RequestID:   request,
 	}
 	switch {

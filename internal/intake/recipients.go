@@ -16,6 +16,7 @@ type recipients []recipient
 type recipient struct {
 	status amtp.RecipientStatus
 	to     gateway.Recipient // zero when it was refused
+	group  amtp.Address      // the group through which another domain reaches the recipient
 	fault  error             // why the recipient is unknown now
 	// refused says that this gateway refuses the message for the address.
 	refused bool
@@ -32,26 +33,33 @@ func (in *Intake) resolve(ctx context.Context, p gateway.Principal, addresses []
 		case p.Gateway:
 			in.own(&r, p.For, a)
 		case in.isOurs(a.Domain()):
-			in.local(ctx, &r, a)
+			if group := in.local(ctx, &r, a); group != nil {
+				list = in.expand(list, group, p, now)
+				continue
+			}
 		default:
 			in.remote(&r, p, a)
 		}
-		if r.to == (gateway.Recipient{}) || !list.has(r.to) {
+		if r.to == (gateway.Recipient{}) || !list.named(r.to) {
 			list = append(list, r)
 		}
 	}
 	return list
 }
 
-// local finds the agent with the address.
-func (in *Intake) local(ctx context.Context, r *recipient, a amtp.Address) {
+// local finds the agent with the address. It returns a group, which has members instead.
+func (in *Intake) local(ctx context.Context, r *recipient, a amtp.Address) (group *gateway.Agent) {
 	agent, err := in.Store.AgentNamed(ctx, in.home(a))
 	if err != nil {
 		r.found(err)
 		r.refuse(amtp.CodeAgentUnknown, "there is no agent "+a.String()+" at this gateway")
-		return
+		return nil
 	}
 	r.to, r.status.Address = gateway.Recipient{Agent: agent.ID}, agent.Address
+	if agent.Kind == gateway.KindGroup {
+		return agent
+	}
+	return nil
 }
 
 // own finds the agent to whom the gateway itself writes, by its id: no later agent of
@@ -116,13 +124,18 @@ func (r *recipient) refuse(code amtp.Code, why string) {
 	r.status.Status, r.status.ErrorCode, r.status.ErrorMessage = amtp.StatusFailed, code, why
 }
 
+// has reports whether the recipient is in the list.
 func (l recipients) has(to gateway.Recipient) bool {
-	for i := range l {
-		if l[i].to.Agent == to.Agent && (to.Agent != 0 || l[i].to.Address.Equal(to.Address)) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l, func(r recipient) bool { return r.is(to) })
+}
+
+// named reports whether the recipient is in the list under its own address.
+func (l recipients) named(to gateway.Recipient) bool {
+	return slices.ContainsFunc(l, func(r recipient) bool { return !r.inGroup() && r.is(to) })
+}
+
+func (r *recipient) is(to gateway.Recipient) bool {
+	return r.to.Agent == to.Agent && (to.Agent != 0 || r.to.Address.Equal(to.Address))
 }
 
 // leaves reports whether any recipient is in another domain.
@@ -141,7 +154,7 @@ func (l recipients) taken() int { return len(l.chosen()) }
 func (l recipients) chosen() []gateway.Recipient {
 	list := make([]gateway.Recipient, 0, len(l))
 	for i := range l {
-		if l[i].to != (gateway.Recipient{}) {
+		if l[i].to != (gateway.Recipient{}) && !l[:i].has(l[i].to) {
 			list = append(list, l[i].to)
 		}
 	}
@@ -164,15 +177,16 @@ func (l recipients) vanished() {
 
 // refusal returns the error for a message that was accepted for no recipient.
 func (l recipients) refusal(m *amtp.Message) *amtp.Error {
-	first := l[0].status
+	shown := l.statuses()
+	first := shown[0]
 	if i := slices.IndexFunc(l, func(r recipient) bool { return r.refused }); i >= 0 {
-		first = l[i].status
+		first = l[i].shown()
 	} else {
 		first.ErrorCode = amtp.CodeRecipientUnavailable // it was accepted, and failed since
 	}
 	e := amtp.Errorf(first.ErrorCode, "The message was not accepted: %s.", first.ErrorMessage).With("recipient",
 		first.Address.String())
-	e.Result = &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusFailed, Recipients: l.statuses()}
+	e.Result = &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusFailed, Recipients: shown}
 	return e
 }
 
@@ -234,10 +248,14 @@ func deliveryTo(list []gateway.Delivery, a amtp.Address) *gateway.Delivery {
 	return nil
 }
 
+// statuses returns the results as the sender sees them.
 func (l recipients) statuses() []amtp.RecipientStatus {
-	list := make([]amtp.RecipientStatus, len(l))
+	list := make([]amtp.RecipientStatus, 0, len(l))
 	for i := range l {
-		list[i] = l[i].status
+		if l[i].inGroup() && l[:i].reaches(l[i].group) {
+			continue
+		}
+		list = append(list, l.resultOf(i))
 	}
 	return list
 }

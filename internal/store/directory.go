@@ -16,8 +16,9 @@ type Directory struct {
 	agent map[gateway.AgentID]*entry
 	named map[string]gateway.AgentID // living agents by amtp.Address.Key
 	keyed map[[32]byte]*keyEntry
-	ever  map[string][]gateway.AgentID // all agents by amtp.Address.Key, the oldest first
-	gone  map[gateway.AgentID]bool     // removed agents
+	ever  map[string][]gateway.AgentID          // all agents by amtp.Address.Key, the oldest first
+	gone  map[gateway.AgentID]bool              // removed agents
+	boxes map[gateway.AgentID][]gateway.AgentID // the living shared mailboxes of each member, in order
 
 	living ordered
 	listed int  // number of living agents that are listed
@@ -55,6 +56,7 @@ func NewDirectory() *Directory {
 		keyed: make(map[[32]byte]*keyEntry),
 		ever:  make(map[string][]gateway.AgentID),
 		gone:  make(map[gateway.AgentID]bool),
+		boxes: make(map[gateway.AgentID][]gateway.AgentID),
 		seen:  newSeen(),
 	}
 }
@@ -99,6 +101,7 @@ func (d *Directory) address(e *entry) {
 		d.named[e.key] = e.ID
 		d.living.put(e)
 		d.listed += int(Bit(e.Listed))
+		d.join(e)
 	}
 }
 
@@ -121,6 +124,7 @@ func (d *Directory) unlist(e *entry) {
 	}
 	d.living.remove(e)
 	d.listed -= int(Bit(e.Listed))
+	d.leave(e)
 	if d.named[e.key] == e.ID {
 		delete(d.named, e.key)
 	}
@@ -161,7 +165,10 @@ func (d *Directory) Describe(a gateway.Agent) {
 	}
 	e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 	e.Capabilities, e.SupportedSchemas, e.Listed, e.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
-	e.Members = a.Members
+	d.leave(e)
+	if e.Members = a.Members; !e.removed {
+		d.join(e)
+	}
 }
 
 // Move gives agents new addresses.

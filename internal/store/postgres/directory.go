@@ -190,6 +190,9 @@ func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
 	return s.dir.Agent(id)
 }
 
+// Mailboxes returns the shared mailboxes of which the agent is a member.
+func (s *Store) Mailboxes(member gateway.AgentID) []*gateway.Agent { return s.dir.Mailboxes(member) }
+
 // AgentsPage lists living agents ordered by address.
 func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
 	_ = s.refresh(s.life) // the error is logged

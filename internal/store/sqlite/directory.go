@@ -60,6 +60,9 @@ func (s *Store) AgentNamed(_ context.Context, a amtp.Address) (*gateway.Agent, e
 // Agent returns the living agent with the id.
 func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) { return s.dir.Agent(id) }
 
+// Mailboxes returns the shared mailboxes of which the agent is a member.
+func (s *Store) Mailboxes(member gateway.AgentID) []*gateway.Agent { return s.dir.Mailboxes(member) }
+
 // AgentsPage lists living agents ordered by address.
 func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
 	return s.dir.Page(f, s.bounds.Agents)

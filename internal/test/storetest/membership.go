@@ -13,6 +13,7 @@ func membership() []promise {
 		{"a key of a member acts in a shared mailbox, and no other key does", memberActs},
 		{"a member that has left acts in the mailbox no more", memberLeaves},
 		{"a member whose agent was removed acts in the mailbox no more", memberRemoved},
+		{"members find their mailboxes, and not those that were removed", membersFindThem},
 		{"a group gives its members no inbox", groupHasNoInbox},
 		{"the kind and the members are stored", membersAreStored},
 		{"the member that wrote for a mailbox is stored with the message", authorIsStored},
@@ -67,6 +68,33 @@ func memberActs(w *world) {
 	w.refusesIn(bob, alice)
 }
 
+// finds checks the mailboxes of a member.
+func (w *world) finds(p person, mailboxes ...person) {
+	w.Helper()
+	var got, want []string
+	for _, a := range w.store.Mailboxes(p.ID) {
+		got = append(got, a.Address.String())
+	}
+	for _, m := range mailboxes {
+		want = append(want, m.Address.String())
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("Mailboxes of %s = %v, want %v", p.Address, got, want)
+	}
+}
+
+func membersFindThem(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	support := w.shared(gateway.KindMailbox, "support", alice, bob)
+	sales := w.shared(gateway.KindMailbox, "sales", alice)
+	w.shared(gateway.KindGroup, "team", alice, bob)
+	w.finds(alice, support, sales)
+	w.finds(bob, support)
+	w.remove(support)
+	w.finds(alice, sales)
+	w.finds(bob)
+}
+
 func memberLeaves(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	support := w.shared(gateway.KindMailbox, "support", alice, bob)
@@ -75,6 +103,8 @@ func memberLeaves(w *world) {
 		return nil
 	})
 	w.works("UpdateAgent", err)
+	w.finds(alice, support)
+	w.finds(bob)
 	w.refusesIn(bob, support)
 }
 
