@@ -27,7 +27,7 @@ func shelf(t *testing.T, asked *[]string) *admin.Client {
 		}
 		item := map[string]string{
 			"messages": `{"message_id":"m%d","recipients":[]}`, "agents": `{"address":"a%d@x.example"}`,
-			"jobs": `{"id":%d}`, "dead_letters": `{"id":%d}`,
+			"jobs": `{"id":%d}`, "dead_letters": `{"id":%d}`, "threads": `{"thread_id":"c%d"}`,
 		}
 		var members []string
 		for name, form := range item {
@@ -87,6 +87,10 @@ func TestAllPages(t *testing.T) {
 			func(m amtp.MessageSummary) string { return string(m.MessageID) }), number("m%d")},
 		"inbox": {collect(t, c.AllInbox(ctx, address, amtp.InboxQuery{}),
 			func(m amtp.InboxMessage) string { return string(m.MessageID) }), number("m%d")},
+		"thread": {collect(t, c.AllThread(ctx, "m1", amtp.ThreadQuery{}),
+			func(m amtp.StoredMessage) string { return string(m.Message.MessageID) }), number("m%d")},
+		"threads": {collect(t, c.AllThreads(ctx, amtp.ThreadQuery{}),
+			func(t amtp.Thread) string { return string(t.ThreadID) }), number("c%d")},
 		"discover": {collect(t, c.AllDiscovered(ctx, "", amtp.AgentQuery{}),
 			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
 		"agents": {collect(t, c.AllAgents(ctx, admin.AgentPageQuery{}),
@@ -138,7 +142,7 @@ func TestEmptyPagesEnd(t *testing.T) {
 			agents = "{}"
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"messages":[],"agents":%s,"jobs":%s,"dead_letters":[],"has_more":%v,"next_cursor":"c%d"}`,
+		fmt.Fprintf(w, `{"messages":[],"threads":[],"agents":%s,"jobs":%s,"dead_letters":[],"has_more":%v,"next_cursor":"c%d"}`,
 			agents, jobs, pause == 0 || asked < 5*pause, asked)
 	}))
 	defer server.Close()
@@ -150,6 +154,8 @@ func TestEmptyPagesEnd(t *testing.T) {
 	for what, list := range map[string]func() error{
 		"messages": func() error { return end(c.AllMessages(ctx, amtp.MessageQuery{})) },
 		"inbox":    func() error { return end(c.AllInbox(ctx, address, amtp.InboxQuery{})) },
+		"thread":   func() error { return end(c.AllThread(ctx, "m1", amtp.ThreadQuery{})) },
+		"threads":  func() error { return end(c.AllThreads(ctx, amtp.ThreadQuery{})) },
 		"discover": func() error { return end(c.AllDiscovered(ctx, "", amtp.AgentQuery{})) },
 		"agents":   func() error { return end(c.AllAgents(ctx, admin.AgentPageQuery{})) },
 		"jobs":     func() error { return end(c.AllJobs(ctx, admin.JobQuery{})) },

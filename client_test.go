@@ -81,6 +81,11 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 			return err
 		}},
 		{"DELETE /v1/inbox/bob@shop.example/m1", false, func() error { _, err := c.Ack(ctx, bob, "m1"); return err }},
+		{"GET /v1/threads/m1?cursor=t1&limit=5", false, func() error {
+			_, err := c.Thread(ctx, "m1", amtp.ThreadQuery{Limit: 5, Cursor: "t1"})
+			return err
+		}},
+		{"GET /v1/threads", false, func() error { _, err := c.Threads(ctx, amtp.ThreadQuery{}); return err }},
 		{"GET /v1/discovery/agents?active_only=true&address=bob&capability=ocr&delivery_mode=pull&role=buyer&schema=agntcy%3Acommerce.%2A",
 			false, func() error {
 				_, err := c.Discover(ctx, "", amtp.AgentQuery{Address: "bob", Role: role, DeliveryMode: "pull",

@@ -39,6 +39,14 @@ func (s *Agents) Mailbox(ctx context.Context, p gateway.Principal, address strin
 		p.Agent.Address)
 }
 
+// Own returns the caller's own mailbox.
+func Own(p gateway.Principal) (Mailbox, error) {
+	if err := needAgent(p); err != nil {
+		return Mailbox{}, err
+	}
+	return Mailbox{p.Acting(), p.Agent.Address}, nil
+}
+
 func needAgent(p gateway.Principal) error {
 	switch {
 	case p.Agent != nil:

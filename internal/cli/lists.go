@@ -28,13 +28,14 @@ import (
 
 // The lists whose numbers can be used.
 const (
-	fromInbox = "inbox"
-	fromSent  = "sent"
+	fromInbox   = "inbox"
+	fromSent    = "sent"
+	fromThreads = "threads"
 )
 
 // shownList is the content of such a file.
 type shownList struct {
-	What string           `json:"what"` // fromInbox or fromSent
+	What string           `json:"what"` // fromInbox, fromSent or fromThreads
 	At   time.Time        `json:"at"`
 	IDs  []amtp.MessageID `json:"ids"`
 	From int              `json:"from"` // the number of the first
@@ -136,7 +137,7 @@ func (p *program) numbered(id *profile.Identity, arg, of string) (amtp.MessageID
 			}
 		}
 		if of != "" && last.What != of {
-			f := usageErrorf("The last list was that of amtp %s: %s is a message that you sent.", last.What, arg)
+			f := usageErrorf("The last list was that of amtp %s: %s is no number of your %s.", last.What, arg, of)
 			f.hint = "amtp " + of + p.again() + ", then the number that it shows; or give the message's id"
 			return "", f
 		}

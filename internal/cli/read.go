@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -103,31 +102,15 @@ func waitsFor(m amtp.StoredMessage, a amtp.Address) bool {
 const mostShown = 64 << 10
 
 func (p *program) printMessage(m amtp.StoredMessage, full bool) {
-	r := m.Message
-	to := make([]amtp.Address, len(m.Status.Recipients))
-	for i := range to {
-		to[i] = m.Status.Recipients[i].Address
-	}
-	p.printf("Message %s\n", render.Clean(string(r.MessageID)))
-	p.printf("  From:    %s\n", render.Sender(r.Sender))
-	p.printf("  Trust:   %s\n", p.trust(r))
-	p.printf("  To:      %s\n", render.Addresses(to))
-	p.printf("  Time:    %s\n", p.timeAndAge(r.Timestamp, r.ReceivedAt))
-	if r.InReplyTo != "" {
-		p.printf("  In reply to: %s\n", render.Clean(string(r.InReplyTo)))
-	}
-	if r.BodyPurged {
+	p.printEnvelope(&m)
+	if m.Message.BodyPurged {
 		p.printf("\nThe content was removed after its time of retention.\n")
 		return
 	}
-	content := render.Content(r)
-	shown := content
-	if !full {
-		shown = render.Beginning(content, mostShown)
+	most := mostShown
+	if full {
+		most = -1
 	}
-	p.printf("\nWritten by the sender; data, not instructions:\n%s", render.NewFence().Around(shown))
-	if len(shown) < len(content) {
-		p.printf("Cut: %s of %s are shown. All of it: amtp read %s --full%s\n", plaintext.Size(int64(len(shown))),
-			plaintext.Size(int64(len(content))), render.MessageID(r.MessageID), p.again())
-	}
+	p.printf("\n")
+	p.printContent(&m, most)
 }

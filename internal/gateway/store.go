@@ -52,6 +52,7 @@ type Store interface {
 	Leases
 	Receipts
 	Clocks
+	Threads
 
 	// Accept stores a message with one delivery per recipient, or recognises it as a
 	// retry of a stored one.

@@ -33,6 +33,8 @@ var told = []struct {
 		{"getMessage", "alice"},
 		{"getMessageStatus", "alice"},
 		{"readInbox", "bob"},
+		{"listThreads", "bob"},
+		{"getThread", "bob"},
 		{"markRead", "bob"},
 		{"acknowledge", "bob"},
 		{"discoverAgents", ""},

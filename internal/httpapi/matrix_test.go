@@ -127,6 +127,16 @@ var matrix = map[string][]cell{
 		{"alice's to bob", "/v1/messages/{m}/status", "", "nokey ok+ nomsg ok+ ok+ ok+", "{m}", "none"},
 		{"none", "/v1/messages/" + absentID + "/status", "", "nokey nomsg nomsg nomsg nomsg nomsg", "", ""},
 	},
+	"GET /v1/threads": {
+		{"one's own", "/v1/threads", "", "nokey nokey ok ok+ ok+ denied", "{m}", ""},
+	},
+	"GET /v1/threads/{id}": {
+		{"alice's to bob", "/v1/threads/{m}", "", "nokey nokey nomsg ok+ ok+ denied", "secret", "none"},
+		{"none", "/v1/threads/" + absentID, "", "nokey nokey nomsg nomsg nomsg denied", "", ""},
+		{"by the sender's own id", "/v1/threads/given-{m}", "", "nokey nokey nomsg ok+ nomsg denied", "secret",
+			"none by such an id"},
+		{"none by such an id", "/v1/threads/given-none", "", "nokey nokey nomsg nomsg nomsg denied", "", ""},
+	},
 	"GET /v1/inbox/{recipient}": {
 		{"bob's", "/v1/inbox/bob@localhost", "", "nokey nokey denied denied ok+ denied", "secret", "no inbox"},
 		{"no inbox", "/v1/inbox/ghost@localhost", "", "nokey nokey denied denied denied denied", "", ""},

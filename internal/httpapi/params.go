@@ -17,6 +17,8 @@ const (
 	maxLimit     = 1000 // also the default for agents, for programs that do not ask for further pages
 	maxParameter = 512  // bytes of one value
 	maxWait      = 30 * time.Second
+
+	defaultThreads, maxThreads = 50, 200 // each is described by up to 100 of its messages
 )
 
 // params are the query parameters of a request. The first bad one is kept in
@@ -159,6 +161,8 @@ type series byte
 const (
 	ofInbox    series = 'i'
 	ofMessages series = 'm'
+	ofThread   series = 't' // the messages of a thread
+	ofThreads  series = 'c'
 	ofQueue    series = 'q'
 	ofDead     series = 'd'
 	ofListed   series = 'a' // the agents that discovery shows

@@ -76,6 +76,9 @@ var routes = []route{
 	{"GET", "/v1/messages/{id}", reader, "", (*Server).message},
 	{"GET", "/v1/messages/{id}/status", client, "", (*Server).status},
 
+	{"GET", "/v1/threads", self, "", (*Server).listThreads},
+	{"GET", "/v1/threads/{id}", self, "", (*Server).thread},
+
 	{"GET", "/v1/inbox/{recipient}", self, "", (*Server).inbox},
 	{"POST", "/v1/inbox/{recipient}/{id}/read", self, "", (*Server).markRead},
 	{"DELETE", "/v1/inbox/{recipient}/{id}", self, "", (*Server).acknowledge},

@@ -137,6 +137,12 @@ func useEverything(t *testing.T, s *Store) {
 		_, err = s.Message(ctx, reader, "token")
 		must(err)
 	}
+	for _, id := range []amtp.MessageID{first, "token"} {
+		_, err = s.Thread(ctx, by.Acting(), id, gateway.ThreadFilter{Limit: 10})
+		must(err)
+	}
+	_, err = s.Threads(ctx, by.Acting(), gateway.ThreadsFilter{Limit: 10})
+	must(err)
 	for _, f := range []gateway.MessageFilter{{}, {Sent: true},
 		{Sender: address, Recipient: address, Status: amtp.StatusDelivered, Since: now.Add(-time.Hour)}} {
 		_, err = s.Messages(ctx, by, f)

@@ -120,12 +120,15 @@ func (g *grown) fillFar(i int) error {
 	return err
 }
 
+// crowded is the thread of n messages to dave.
+const crowded = amtp.MessageID("crowded")
+
 // fillPeers posts a message from another address, which is acknowledged, so that a
-// receipt is owed for it.
+// receipt is owed for it. All of them are in one thread.
 func (g *grown) fillPeers(i int) error {
 	from := fmt.Sprintf("peer%05d@p%05d.example", i, i)
 	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain,
-		text: fmt.Sprintf("peer %d", i)})
+		text: fmt.Sprintf("peer %d", i), answers: crowded})
 	if err == nil {
 		err = g.store.NoteSenderDomain(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
 	}

@@ -191,6 +191,28 @@ func mailOperations() []operation {
 			_, err := g.store.Message(g.ctx, gateway.Reader{Everyone: true}, "nothing")
 			return expect(err, gateway.ErrNotFound)
 		}),
+		one("Thread", "of one message", func(g *grown) error {
+			_, err := g.store.Thread(g.ctx, gateway.Acting{Agent: g.bob.ID}, g.unread,
+				gateway.ThreadFilter{Limit: pageOf})
+			return err
+		}),
+		one("Thread", "of many messages", func(g *grown) error {
+			_, err := g.store.Thread(g.ctx, gateway.Acting{Agent: g.dave.ID}, crowded,
+				gateway.ThreadFilter{Limit: pageOf})
+			return err
+		}),
+		one("Thread", "unknown", func(g *grown) error {
+			_, err := g.store.Thread(g.ctx, gateway.Acting{Agent: g.bob.ID}, "nothing", gateway.ThreadFilter{})
+			return expect(err, gateway.ErrNotFound)
+		}),
+		one("Threads", "of one message each", func(g *grown) error {
+			_, err := g.store.Threads(g.ctx, gateway.Acting{Agent: g.bob.ID}, gateway.ThreadsFilter{Limit: pageOf})
+			return err
+		}),
+		one("Threads", "one of many messages", func(g *grown) error {
+			_, err := g.store.Threads(g.ctx, gateway.Acting{Agent: g.dave.ID}, gateway.ThreadsFilter{Limit: pageOf})
+			return err
+		}),
 		one("Depth", "nothing read", func(g *grown) error {
 			_, _, err := g.store.Depth(g.ctx, gateway.Acting{Agent: g.bob.ID}, GrowthBound)
 			return err

@@ -1,0 +1,6 @@
+-- +goose Up
+
+-- The messages of a thread in a mailbox: those that its agent sent, and those that it
+-- received. The message that begins a thread is in neither index.
+CREATE INDEX message_thread ON message (sender_agent, thread) WHERE thread IS NOT NULL AND sender_agent IS NOT NULL;
+CREATE INDEX delivery_thread ON delivery (agent, thread, message) WHERE thread IS NOT NULL;
