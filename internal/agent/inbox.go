@@ -9,34 +9,6 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Inbox returns a page of an inbox. When it is empty and wait is positive, it waits that
-// long at the most for a message.
-func (s *Agents) Inbox(ctx context.Context, m Mailbox, f gateway.InboxFilter,
-	wait time.Duration) (gateway.InboxPage, error) {
-	bell, stop := s.Store.Watch(m.Agent)
-	defer stop()
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	for {
-		page, err := s.Store.Inbox(ctx, m.Acting, f)
-		if err != nil {
-			return page, err
-		}
-		if len(page.Items) > 0 || page.HasMore || wait <= 0 {
-			return page, nil
-		}
-		select {
-		case <-bell:
-		case <-deadline.C:
-			return page, nil
-		case <-s.Stopping:
-			return page, nil
-		case <-ctx.Done(): // the caller went away
-			return page, nil
-		}
-	}
-}
-
 // Ack takes a message out of an inbox for good.
 func (s *Agents) Ack(ctx context.Context, m Mailbox, id string) (amtp.AckResult, error) {
 	mark, err := s.mark(ctx, m, id, s.Store.Ack)

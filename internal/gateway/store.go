@@ -102,6 +102,10 @@ type Store interface {
 	// misses nothing.
 	Inbox(context.Context, Acting, InboxFilter) (InboxPage, error)
 
+	// Newest returns the number of the last message that waits in the agent's inbox, 0
+	// when none does. A reader that begins behind it gets what enters from now on.
+	Newest(ctx context.Context, by Acting) (seq int64, err error)
+
 	// Depth counts the agent's inbox, the unread messages and all of them, up to limit
 	// each.
 	Depth(ctx context.Context, by Acting, limit int) (unread, pending int, err error)
@@ -328,14 +332,26 @@ type MessagePage struct {
 
 // InboxFilter chooses messages of an inbox.
 type InboxFilter struct {
-	After    int64 // exclusive; 0 from the beginning
-	Since    time.Time
-	Unread   bool // only those not marked read
-	Read     bool // only those marked read
+	After  int64 // exclusive; 0 from the beginning
+	Since  time.Time
+	Unread bool // only those not marked read
+	Read   bool // only those marked read
+	// InReplyTo chooses the answers to a message. They may name it by any id that it
+	// has: the caller finds the message by one of them, and all count. The id of a
+	// message that the caller does not know counts as it is written.
+	InReplyTo amtp.MessageID
+	From      amtp.Address // the sender's address
+	// Thread chooses the messages of a thread of the agent's mailbox: by the thread's
+	// id, or by the id of any message in it.
+	Thread   amtp.MessageID
 	Offset   int
 	Limit    int // 0 is no limit
 	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message; 0 is no limit
 }
+
+// Names reports whether the filter looks at whom a message is from, or at what it
+// answers.
+func (f *InboxFilter) Names() bool { return f.InReplyTo != "" || f.Thread != "" || !f.From.IsZero() }
 
 // InboxPage is part of an inbox. Next is the After that continues behind the last
 // message that was looked at; HasMore says that more may follow.

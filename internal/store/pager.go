@@ -53,12 +53,6 @@ func (p *Pager) JobPage() gateway.JobPage {
 	return gateway.JobPage{Next: gateway.JobID(p.Next), HasMore: p.HasMore, Incomplete: p.Incomplete}
 }
 
-// InInbox reports whether an inbox filter matches a message. Times are microseconds, 0
-// for none.
-func InInbox(f *gateway.InboxFilter, read, received int64) bool {
-	return !(f.Unread && read != 0 || f.Read && read == 0 || FromMicros(received).Before(f.Since))
-}
-
 // InJobs reports whether a filter matches a job.
 func InJobs(f *gateway.JobFilter, state gateway.State) bool { return f.State == 0 || state == f.State }
 

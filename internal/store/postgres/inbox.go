@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 )
@@ -14,8 +15,11 @@ const boxStep = 1000
 // inboxEntry is a message of an inbox, before its body is read.
 type inboxEntry struct {
 	seq, read, leases, row, received, size int64
-	thread                                 []byte
+	uuid, thread, answers, sender          []byte
 }
+
+// senderOf is the address of a message's sender.
+const senderOf = `convert_to(coalesce(m.sender, (SELECT a.folded FROM agent a WHERE a.id = m.sender_agent)), 'UTF8')`
 
 // Inbox returns a page of an agent's inbox. It chooses the messages on the page by the
 // lengths of their bodies, and reads only the bodies that it returns.
@@ -85,23 +89,38 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	if f.Unread {
 		box = unreadInBox
 	}
-	if f.Limit > 0 && !f.Read && f.Since.IsZero() {
+	if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() {
 		step = min(f.Offset+f.Limit+1, boxStep)
 	}
 	at, err := c.behind(ctx, f)
 	if err != nil {
 		return nil, err
 	}
+	match, err := c.inboxMatch(ctx, agent, f)
+	if err != nil {
+		return nil, err
+	}
+	newest, mail := int64(0), `NULL::bytea`
+	if f.Unread { // read before the list, so that it passes no message that enters meanwhile
+		if newest, err = c.newest(ctx, agent); err != nil {
+			return nil, err
+		}
+	}
+	if f.Names() {
+		mail = senderOf
+	}
 	pager := store.Pager{Limit: f.Limit, Scan: scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: page.Next}
 	for {
 		var n inboxEntry
 		found := 0
 		err := c.query(ctx,
-			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
+			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0),
+				m.uuid, m.in_reply_to, `+mail+`
 				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step},
-			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size}, func() error {
+			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size, &n.uuid,
+				&n.answers, &n.sender}, func() error {
 				found++
-				if pager.Look(n.seq, int(n.size), store.InInbox(&f, n.read, n.received)) {
+				if pager.Look(n.seq, int(n.size), match.Matches(n.entry())) {
 					chosen = append(chosen, n)
 				}
 				return nil
@@ -116,14 +135,69 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 		case found == step:
 			continue
 		case f.Unread: // the rest of the inbox is marked read, so the page has seen all of it
-			last, err := c.number(ctx,
-				`SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`,
-				int64(agent))
-			page.Next = max(page.Next, last)
-			return chosen, err
+			page.Next = max(page.Next, newest)
 		}
 		return chosen, nil
 	}
+}
+
+// entry returns what a filter looks at.
+func (n *inboxEntry) entry() *store.InboxEntry {
+	return &store.InboxEntry{Read: n.read, Received: n.received, Sender: string(n.sender),
+		InReplyTo: string(n.answers), Thread: string(n.thread), UUID: n.uuid}
+}
+
+// inboxMatch returns the filter with the messages that it names, as the agent knows
+// them.
+func (c conn) inboxMatch(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (*store.InboxMatch,
+	error) {
+	answered, err := c.named(ctx, agent, f.InReplyTo)
+	if err != nil {
+		return nil, err
+	}
+	thread, err := c.named(ctx, agent, f.Thread)
+	return store.NewInboxMatch(f, answered, thread), err
+}
+
+// named returns the message that the agent means by id, nil for none.
+func (c conn) named(ctx context.Context, agent gateway.AgentID, id amtp.MessageID) (*store.NamedRow, error) {
+	if id == "" {
+		return nil, nil
+	}
+	row, err := c.find(ctx, gateway.Reader{Agent: agent}, id)
+	if err != nil || row == 0 {
+		return nil, err
+	}
+	var n store.NamedRow
+	var given, thread, alias []byte
+	err = c.query(ctx, `SELECT m.uuid, m.given_id, CASE WHEN m.sender_agent = $2 THEN m.thread
+			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $2 LIMIT 1) END
+			FROM message m WHERE m.id = $1`, []any{row, int64(agent)}, []any{&n.UUID, &given, &thread},
+		func() error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	n.GivenID, n.Thread = string(given), string(thread)
+	err = c.query(ctx, `SELECT id FROM alias WHERE message = $1`, []any{row}, []any{&alias}, func() error {
+		n.Aliases = append(n.Aliases, string(alias))
+		return nil
+	})
+	return &n, err
+}
+
+// Newest returns the number of the last message that waits in an agent's inbox.
+func (s *Store) Newest(ctx context.Context, by gateway.Acting) (seq int64, err error) {
+	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		seq, err = c.by(by).newest(ctx, by.Agent)
+		return err
+	})
+	return seq, err
+}
+
+func (c conn) newest(ctx context.Context, agent gateway.AgentID) (seq int64, err error) {
+	return c.number(ctx,
+		`SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`,
+		int64(agent))
 }
 
 // behind returns the sequence number after which the filter may match. A message that

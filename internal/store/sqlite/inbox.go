@@ -30,11 +30,19 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 	if f.Unread {
 		index, where = `delivery_unread`, inBox+` AND d.read IS NULL`
 	}
-	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
+	mail := `NULL`
+	if f.Names() {
+		mail = senderOf
+	}
+	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body), m.uuid, m.in_reply_to, ` + mail + `
 		FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message WHERE` + where + ` AND d.seq > ?2 ORDER BY d.seq`
 	err = s.readBy(ctx, by, func(r *reader) error {
 		page = gateway.InboxPage{Next: f.After}
 		after, err := r.behind(f)
+		if err != nil {
+			return err
+		}
+		match, err := r.inboxMatch(by, f)
 		if err != nil {
 			return err
 		}
@@ -46,7 +54,9 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 				DeliveryCount: st.ColumnInt(2),
 				Thread:        amtp.MessageID(st.ColumnText(3)),
 			}
-			stands := pager.Look(item.Seq, st.ColumnInt(6), store.InInbox(&f, st.ColumnInt64(1), st.ColumnInt64(5)))
+			stands := pager.Look(item.Seq, st.ColumnInt(6), match.Matches(&store.InboxEntry{
+				Read: st.ColumnInt64(1), Received: st.ColumnInt64(5), Sender: st.ColumnText(9),
+				InReplyTo: st.ColumnText(8), Thread: string(item.Thread), UUID: st.ColumnRawBlob(7)}))
 			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
 			switch {
 			case page.HasMore:
@@ -66,13 +76,69 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 			return err
 		}
 		// The rest of the inbox is marked read, so the page has seen all of it.
-		return r.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+
-			` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
-			page.Next = max(page.Next, st.ColumnInt64(0))
-			return nil
-		}, int64(by.Agent))
+		newest, err := r.newest(by.Agent)
+		page.Next = max(page.Next, newest)
+		return err
 	})
 	return page, err
+}
+
+// senderOf is the address of a message's sender.
+const senderOf = `coalesce(m.sender, (SELECT a.name || '@' || a.domain FROM agent a WHERE a.id = m.sender_agent))`
+
+// inboxMatch returns the filter with the messages that it names, as the caller knows
+// them.
+func (c *statements) inboxMatch(by gateway.Acting, f gateway.InboxFilter) (*store.InboxMatch, error) {
+	answered, err := c.named(by, f.InReplyTo)
+	if err != nil {
+		return nil, err
+	}
+	thread, err := c.named(by, f.Thread)
+	return store.NewInboxMatch(f, answered, thread), err
+}
+
+// named returns the message that the caller means by id, nil for none.
+func (c *statements) named(by gateway.Acting, id amtp.MessageID) (*store.NamedRow, error) {
+	if id == "" {
+		return nil, nil
+	}
+	row, err := c.find(gateway.Reader{Agent: by.Agent, Key: by.Key}, id)
+	if err != nil || row == 0 {
+		return nil, err
+	}
+	var n store.NamedRow
+	err = c.query(`SELECT m.uuid, m.given_id, CASE WHEN m.sender_agent = ?2 THEN m.thread
+			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?2) END
+			FROM message m WHERE m.id = ?1`, func(s *sqlite3.Stmt) error {
+		n.UUID, n.GivenID, n.Thread = s.ColumnBlob(0, nil), s.ColumnText(1), s.ColumnText(2)
+		return nil
+	}, row, int64(by.Agent))
+	if err != nil {
+		return nil, err
+	}
+	err = c.query(`SELECT id FROM alias INDEXED BY alias_message WHERE message = ?`, func(s *sqlite3.Stmt) error {
+		n.Aliases = append(n.Aliases, s.ColumnText(0))
+		return nil
+	}, row)
+	return &n, err
+}
+
+// Newest returns the number of the last message that waits in an agent's inbox.
+func (s *Store) Newest(ctx context.Context, by gateway.Acting) (seq int64, err error) {
+	err = s.readBy(ctx, by, func(r *reader) (err error) {
+		seq, err = r.newest(by.Agent)
+		return err
+	})
+	return seq, err
+}
+
+func (c *statements) newest(agent gateway.AgentID) (seq int64, err error) {
+	err = c.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` ORDER BY d.seq DESC LIMIT 1`,
+		func(st *sqlite3.Stmt) error {
+			seq = st.ColumnInt64(0)
+			return nil
+		}, int64(agent))
+	return seq, err
 }
 
 // behind returns the sequence number after which the filter may match. A message that
