@@ -66,6 +66,16 @@ type RecipientStatus struct {
 	ErrorMessage string `json:"error_message,omitempty"`
 }
 
+// AllFailed reports whether a message failed for all of its recipients.
+func AllFailed(list []RecipientStatus) bool {
+	for i := range list {
+		if list[i].Status != StatusFailed {
+			return false
+		}
+	}
+	return len(list) > 0
+}
+
 // SendResult answers a submission. Recipients are in the order of the request.
 type SendResult struct {
 	MessageID  MessageID         `json:"message_id,omitempty"` // "" if a refused message had none
@@ -153,6 +163,18 @@ type InboxMessage struct {
 	Recipients    []Address `json:"recipients"`
 	Status        string    `json:"status"`         // unread or read
 	DeliveryCount int       `json:"delivery_count"` // how often it was leased
+	// Size is how many bytes the message has. It is there, and Payload is not, if only the
+	// headers were asked for.
+	Size int64 `json:"size,omitempty"`
+}
+
+// InboxCount is how many messages are in an inbox, counted up to 1,000 each.
+type InboxCount struct {
+	Recipient Address `json:"recipient"`
+	Unread    int     `json:"unread"` // those not marked read
+	Pending   int     `json:"pending"`
+	// CountsCapped says that there may be more than were counted.
+	CountsCapped bool `json:"counts_capped,omitempty"`
 }
 
 // InboxPage is part of an inbox, oldest first.

@@ -13,6 +13,16 @@ const (
 	TypeReceipts        = "receipts"
 )
 
+// Daemon is the local part of the address from which a gateway writes to its own agents
+// what became of their messages. No agent has it. AMTP §8.
+const Daemon = "mailer-daemon"
+
+// IsReport reports whether a message of the sender comes from the gateway of the domain
+// itself. Such a message answers none, although it names one in in_reply_to.
+func IsReport(sender Address, of Domain) bool {
+	return sender.Local() == Daemon && sender.Domain() == of
+}
+
 // Automatic reports whether a program sent the message by itself: a report, a receipt, an
 // automatic answer, or a message that says so in its header auto-submitted. A program
 // that answers by itself must not answer such a message: two programs that answer each

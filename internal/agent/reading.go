@@ -27,6 +27,16 @@ func (s *Agents) Count(ctx context.Context, m Mailbox) (amtp.InboxCount, error) 
 		CountsCapped: pending == gateway.MaxTotal}, err
 }
 
+// Stops reports whether the gateway shuts down: no Reading finds anything more.
+func (s *Agents) Stops() bool {
+	select {
+	case <-s.Stopping:
+		return true
+	default:
+		return false
+	}
+}
+
 // Reading is an inbox that is read from the filter's After to its end and then waited at.
 // Next is called by one goroutine at a time. While it waits, a Reading holds one timer
 // and asks the store for nothing.
@@ -64,8 +74,12 @@ func (r *Reading) Next(ctx context.Context, wait time.Duration) (gateway.InboxPa
 			if page, err = r.s.Store.Inbox(ctx, r.acting, r.filter); err != nil {
 				return page, err
 			}
-			r.ended, r.filter.After = !page.HasMore, page.Next
-			if len(page.Items) > 0 || page.HasMore && r.filter.Offset > 0 {
+			if r.ended = !page.HasMore; r.filter.Offset == 0 { // an Offset counts from the first After
+				r.filter.After = page.Next
+			} else if page.HasMore {
+				return page, nil
+			}
+			if len(page.Items) > 0 {
 				return page, nil
 			}
 		}

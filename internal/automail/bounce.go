@@ -28,7 +28,7 @@ type Reporter struct {
 }
 
 // Daemon is the local part of the sender of reports.
-const Daemon = "mailer-daemon"
+const Daemon = amtp.Daemon
 
 // failure is the payload of a report. AMTP §8. failed_recipients names the recipients.
 // The code and the reason are those of the first one; failures has them for each.

@@ -110,16 +110,3 @@ func (p *params) numbers(name string) (list []admin.DeadLetterID) {
 	}
 	return list
 }
-
-// messageID reads the id of a message, "" for none.
-func (p *params) messageID(name string) amtp.MessageID {
-	s := p.text(name)
-	if s == "" {
-		return ""
-	}
-	id, err := amtp.ParseMessageID(s)
-	if err != nil {
-		p.fail(amtp.CodeInvalidParameter, "%s: %v", name, err)
-	}
-	return id
-}

@@ -65,8 +65,22 @@ type refusal struct {
 }
 
 // fail writes the answer for a request that was refused. It is the only
-// function that writes errors.
+// function that writes errors, except for the error that ends a stream of events.
 func (c *call) fail(err error) {
+	status, answer := c.refuses(err)
+	h := c.w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="amtp"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		seconds := max(1, int64(answer.Error.RetryAfter.Round(time.Second)/time.Second))
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	c.reply(status, answer)
+}
+
+// refuses returns the status and the body of an error answer, and logs the failure.
+func (c *call) refuses(err error) (int, refusal) {
 	e := gateway.Refusal(err)
 	c.refused = true
 	status, known := statuses[e.Code]
@@ -96,15 +110,7 @@ func (c *call) fail(err error) {
 	}
 	answer := *e
 	answer.Timestamp, answer.RequestID = amtp.Time{Time: c.s.Now()}, c.id.String()
-	h := c.w.Header()
-	switch status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="amtp"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		seconds := max(1, int64(e.RetryAfter.Round(time.Second)/time.Second))
-		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
-	}
-	c.reply(status, refusal{Error: &answer, SendResult: e.Result})
+	return status, refusal{Error: &answer, SendResult: e.Result}
 }
 
 // logFailure logs a request that failed. It samples two kinds of failures: those that

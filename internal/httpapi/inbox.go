@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -13,47 +15,85 @@ import (
 // is larger.
 const maxPage = 4 << 20
 
-// inbox shows the caller's own inbox. AMTP §5.
+// inbox shows an inbox of the caller. AMTP §5.
 func (s *Server) inbox(c *call) {
 	p := c.params()
-	status := p.oneOf("status", "unread", "read")
-	filter := gateway.InboxFilter{
-		After:    p.cursor(ofInbox),
-		Since:    p.since(),
-		Unread:   status == "unread",
-		Read:     status == "read",
-		Offset:   p.offset(),
-		Limit:    p.limit(),
-		MaxBytes: maxPage,
-	}
+	fields := p.fields("full")
+	filter := s.inboxFilter(p)
+	filter.After = p.cursor(ofInbox)
+	filter.Offset, filter.Limit, filter.MaxBytes = p.offset(), p.limit(), maxPage
 	wait := p.wait()
+	if fields == "count" && len(p.values) > 1 {
+		p.fail(amtp.CodeInvalidParameter, "fields=count counts the whole inbox; it goes with no other parameter")
+	}
+	box, err := s.Agents.Mailbox(c.r.Context(), c.principal, c.r.PathValue("recipient"))
 	if p.err != nil {
-		c.fail(p.err)
+		err = p.err
+	}
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if fields == "count" {
+		count, err := s.Agents.Count(c.r.Context(), box)
+		c.result(http.StatusOK, countView{count, 0, 0, count.Pending > 0, ofInbox.text(0), []struct{}{}}, err)
 		return
 	}
 	if wait > 0 {
 		c.patient(wait)
 	}
-	box, err := s.Agents.Mailbox(c.r.Context(), c.principal, c.r.PathValue("recipient"))
-	if err != nil {
-		c.fail(err)
-		return
-	}
 	page, err := s.Agents.Inbox(c.r.Context(), box, filter, wait)
 	if err == nil && wait > 0 {
-		// The key may have been revoked while its holder waited.
-		_, err = s.Authenticator.Caller(c.r, s.Now(), access.Strict)
+		err = c.recheck() // the key may have been revoked while its holder waited
 	}
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	body, err := inboxView(box.Address, &page)
+	body, err := inboxView(box.Address, &page, fields == "headers")
 	if err != nil {
 		c.fail(err)
 		return
 	}
 	c.write(http.StatusOK, body)
+}
+
+// countView is a page of an inbox that has counts instead of messages.
+type countView struct {
+	amtp.InboxCount
+	Count        int        `json:"count"`
+	MessageCount int        `json:"message_count"`
+	HasMore      bool       `json:"has_more"`
+	NextCursor   string     `json:"next_cursor"`
+	Messages     []struct{} `json:"messages"`
+}
+
+// inboxFilter reads the conditions that the messages of an inbox have to meet.
+func (s *Server) inboxFilter(p *params) gateway.InboxFilter {
+	status := p.oneOf("status", "unread", "read")
+	return gateway.InboxFilter{
+		Since:     p.since(),
+		Unread:    status == "unread",
+		Read:      status == "read",
+		InReplyTo: p.messageID("in_reply_to"),
+		From:      gateway.AtHome(p.address("from"), s.Domain),
+		Thread:    p.messageID("thread"),
+	}
+}
+
+// fields reads how much of each message the caller wants; absent says what no parameter
+// means.
+func (p *params) fields(absent string) string {
+	return cmp.Or(p.oneOf("fields", "full", "headers", "count"), absent)
+}
+
+// recheck returns an error if the caller may no longer use the inbox in the path.
+func (c *call) recheck() error {
+	p, err := c.s.Authenticator.Caller(c.r, c.s.Now(), access.Strict)
+	if err == nil {
+		_, err = c.s.Agents.Mailbox(c.r.Context(), p, c.r.PathValue("recipient"))
+	}
+	return err
 }
 
 // patient extends the deadlines of the connection beyond those of an ordinary request.

@@ -143,6 +143,10 @@ var matrix = map[string][]cell{
 		{"bob's by a bare name", "/v1/inbox/Bob", "", "nokey nokey denied denied ok+ denied", "secret", "no inbox"},
 		{"one of another domain", "/v1/inbox/bob@other.test", "", "nokey nokey denied denied denied denied", "", ""},
 	},
+	"GET /v1/inbox/{recipient}/events": {
+		{"bob's", "/v1/inbox/bob@localhost/events", "", "nokey nokey denied denied ok denied", "", "no inbox"},
+		{"no inbox", "/v1/inbox/ghost@localhost/events", "", "nokey nokey denied denied denied denied", "", ""},
+	},
 	"POST /v1/inbox/{recipient}/{id}/read": inboxMark("/read"),
 	"DELETE /v1/inbox/{recipient}/{id}":    inboxMark(""),
 	"GET /v1/discovery/agents": {

@@ -36,6 +36,10 @@ func (s *Server) send(c *call) {
 	if got.Replayed {
 		c.w.Header().Set("Idempotent-Replayed", "true")
 	}
+	if wait, ok := c.prefersReply(); ok {
+		c.replied(m.Sender, got.SendResult, wait)
+		return
+	}
 	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(got.Recipients)), got.SendResult))
 }
 

@@ -135,6 +135,19 @@ func (p *params) address(name string) amtp.Address {
 	return a
 }
 
+// messageID reads the id of a message, "" for none.
+func (p *params) messageID(name string) amtp.MessageID {
+	s := p.text(name)
+	if s == "" {
+		return ""
+	}
+	id, err := amtp.ParseMessageID(s)
+	if err != nil {
+		p.fail(amtp.CodeInvalidParameter, "%s: %v", name, err)
+	}
+	return id
+}
+
 // oneOf reads a word from a list; absent is "".
 func (p *params) oneOf(name string, words ...string) string {
 	s := p.text(name)
@@ -177,10 +190,14 @@ func (l series) text(seq int64) string { return string(rune(l)) + strconv.Format
 // after, its older name.
 func (p *params) cursor(of series) int64 {
 	name := p.cursorName()
-	s := p.text(name)
-	if s == "" {
+	if p.text(name) == "" {
 		return 0
 	}
+	return p.place(of, name, p.text(name))
+}
+
+// place reads the number that a cursor of the list has in s.
+func (p *params) place(of series, name, s string) int64 {
 	var n int64
 	err := strconv.ErrSyntax
 	if s[0] == byte(of) {

@@ -80,6 +80,7 @@ var routes = []route{
 	{"GET", "/v1/threads/{id}", self, "", (*Server).thread},
 
 	{"GET", "/v1/inbox/{recipient}", self, "", (*Server).inbox},
+	{"GET", "/v1/inbox/{recipient}/events", self, "", (*Server).events},
 	{"POST", "/v1/inbox/{recipient}/{id}/read", self, "", (*Server).markRead},
 	{"DELETE", "/v1/inbox/{recipient}/{id}", self, "", (*Server).acknowledge},
 
@@ -185,7 +186,8 @@ func (s *Server) mux() *http.ServeMux {
 			continue // the mux refuses two patterns that conflict
 		}
 		mux.HandleFunc(pattern, s.serve(func(_ *Server, c *call) {
-			if own := allowed[c.r.URL.Path]; own != "" {
+			// A path such as /v1/inbox/{recipient}/events is also one of .../{id}.
+			if own := allowed[path.Dir(pattern)+"/"+path.Base(c.r.URL.Path)]; own != "" {
 				c.methodNotAllowed(own)
 				return
 			}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,8 +117,8 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 	return append(b, encoded...), err
 }
 
-// inboxView is the JSON of a page of an inbox.
-func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
+// inboxView is the JSON of a page of an inbox, or of the headers of its messages.
+func inboxView(owner amtp.Address, page *gateway.InboxPage, headers bool) ([]byte, error) {
 	size := 256
 	for i := range page.Items {
 		size += len(page.Items[i].Body) + 512
@@ -139,17 +140,26 @@ func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
 			b = append(b, ',')
 		}
 		var err error
-		if b, err = appendItem(b, &page.Items[i]); err != nil {
+		if b, err = appendItem(b, &page.Items[i], headers); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, `]}`...), nil
 }
 
-func appendItem(b []byte, item *gateway.InboxItem) ([]byte, error) {
-	b, err := appendMessage(b, &item.Envelope, item.Body, item.Thread, "")
+// appendItem writes a message of an inbox. headers leaves its payload out and says how
+// many bytes the message has.
+func appendItem(b []byte, item *gateway.InboxItem, headers bool) ([]byte, error) {
+	var without []string
+	if headers {
+		without = []string{"payload", "size"}
+	}
+	b, err := appendMessage(b, &item.Envelope, item.Body, item.Thread, without...)
 	if err != nil {
 		return nil, err
+	}
+	if headers && item.Body != nil {
+		b = strconv.AppendInt(append(b, `,"size":`...), int64(len(item.Body)), 10)
 	}
 	status := `,"status":"unread"`
 	if !item.ReadAt.IsZero() {
@@ -180,8 +190,9 @@ func storedView(rec *gateway.Record) ([]byte, error) {
 
 // appendMessage writes an object without its closing brace. The gateway's own members
 // come first, then the sender's members as they arrived. It leaves out the sender's
-// values of the gateway's members, and the member that without names.
-func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.MessageID, without string) ([]byte, error) {
+// values of the gateway's members, and the members that without names.
+func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.MessageID,
+	without ...string) ([]byte, error) {
 	b = appendString(append(b, `{"message_id":`...), string(e.ID))
 	if e.GivenID != "" {
 		b = appendString(append(b, `,"sender_message_id":`...), string(e.GivenID))
@@ -197,7 +208,7 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 	}
 	if body == nil {
 		b = append(b, `,"body_purged":true`...)
-		if without != "recipients" {
+		if !slices.Contains(without, "recipients") {
 			b = append(b, `,"recipients":[]`...)
 		}
 		return b, nil
@@ -209,11 +220,15 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 	for _, m := range members {
 		// The comparison ignores the case of letters: some readers do not tell such names
 		// apart, and use the last one.
-		switch strictjson.Fold(m.Name) {
-		case "message_id", "version", "sender", "timestamp", without:
+		switch name := strictjson.Fold(m.Name); name {
+		case "message_id", "version", "sender", "timestamp":
 			continue
 		case "sender_verification": // in a message from before senders were refused this member
 			continue
+		default:
+			if slices.Contains(without, name) {
+				continue
+			}
 		}
 		b = appendString(append(b, ','), m.Name)
 		b = append(b, ':')

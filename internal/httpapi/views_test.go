@@ -31,7 +31,7 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: stored}}})
+		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: stored}}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestOnlyTheGatewaySpeaks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: body}}})
+		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: body}}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

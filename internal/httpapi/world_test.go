@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -123,13 +124,19 @@ func (w *world) do(method, path, body string, headers ...string) answer {
 		w.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
+	streams := resp.Header.Get("Content-Type") == "text/event-stream"
+	var raw []byte
+	if streams { // without an end: what it begins with is enough
+		raw, err = bufio.NewReader(resp.Body).ReadBytes('\n')
+	} else {
+		raw, err = io.ReadAll(resp.Body)
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	described(w.t, r, body, resp, raw)
 	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	if len(raw) > 0 {
+	if len(raw) > 0 && !streams {
 		if err := json.Unmarshal(raw, &a.body); err != nil {
 			w.t.Fatalf("%s %s: the answer is no JSON object: %q", method, path, raw)
 		}

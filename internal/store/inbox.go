@@ -16,8 +16,8 @@ type InboxEntry struct {
 	UUID           []byte
 }
 
-// NamedRow is a message that a filter names, as it is stored.
-type NamedRow struct {
+// MeantRow is a message that a filter names, as it is stored.
+type MeantRow struct {
 	UUID    []byte
 	GivenID string
 	Aliases []string
@@ -32,7 +32,7 @@ type InboxMatch struct {
 
 // NewInboxMatch returns the filter with the messages that its InReplyTo and its Thread
 // name, nil where the caller knows no such message.
-func NewInboxMatch(f gateway.InboxFilter, answered, thread *NamedRow) *InboxMatch {
+func NewInboxMatch(f gateway.InboxFilter, answered, thread *MeantRow) *InboxMatch {
 	m := &InboxMatch{InboxFilter: f}
 	if f.InReplyTo != "" {
 		m.answered = map[string]bool{sameID(f.InReplyTo): true}

@@ -102,7 +102,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	}
 	newest, mail := int64(0), `NULL::bytea`
 	if f.Unread { // read before the list, so that it passes no message that enters meanwhile
-		if newest, err = c.newest(ctx, agent); err != nil {
+		if newest, err = c.lastEntry(ctx, agent); err != nil {
 			return nil, err
 		}
 	}
@@ -151,16 +151,16 @@ func (n *inboxEntry) entry() *store.InboxEntry {
 // them.
 func (c conn) inboxMatch(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (*store.InboxMatch,
 	error) {
-	answered, err := c.named(ctx, agent, f.InReplyTo)
+	answered, err := c.meant(ctx, agent, f.InReplyTo)
 	if err != nil {
 		return nil, err
 	}
-	thread, err := c.named(ctx, agent, f.Thread)
+	thread, err := c.meant(ctx, agent, f.Thread)
 	return store.NewInboxMatch(f, answered, thread), err
 }
 
-// named returns the message that the agent means by id, nil for none.
-func (c conn) named(ctx context.Context, agent gateway.AgentID, id amtp.MessageID) (*store.NamedRow, error) {
+// meant returns the message that the agent means by id, nil for none.
+func (c conn) meant(ctx context.Context, agent gateway.AgentID, id amtp.MessageID) (*store.MeantRow, error) {
 	if id == "" {
 		return nil, nil
 	}
@@ -168,7 +168,7 @@ func (c conn) named(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 	if err != nil || row == 0 {
 		return nil, err
 	}
-	var n store.NamedRow
+	var n store.MeantRow
 	var given, thread, alias []byte
 	err = c.query(ctx, `SELECT m.uuid, m.given_id, CASE WHEN m.sender_agent = $2 THEN m.thread
 			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $2 LIMIT 1) END
@@ -188,13 +188,13 @@ func (c conn) named(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 // Newest returns the number of the last message that waits in an agent's inbox.
 func (s *Store) Newest(ctx context.Context, by gateway.Acting) (seq int64, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
-		seq, err = c.by(by).newest(ctx, by.Agent)
+		seq, err = c.by(by).lastEntry(ctx, by.Agent)
 		return err
 	})
 	return seq, err
 }
 
-func (c conn) newest(ctx context.Context, agent gateway.AgentID) (seq int64, err error) {
+func (c conn) lastEntry(ctx context.Context, agent gateway.AgentID) (seq int64, err error) {
 	return c.number(ctx,
 		`SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`,
 		int64(agent))

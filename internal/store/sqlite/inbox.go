@@ -76,7 +76,7 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 			return err
 		}
 		// The rest of the inbox is marked read, so the page has seen all of it.
-		newest, err := r.newest(by.Agent)
+		newest, err := r.lastEntry(by.Agent)
 		page.Next = max(page.Next, newest)
 		return err
 	})
@@ -89,16 +89,16 @@ const senderOf = `coalesce(m.sender, (SELECT a.name || '@' || a.domain FROM agen
 // inboxMatch returns the filter with the messages that it names, as the caller knows
 // them.
 func (c *statements) inboxMatch(by gateway.Acting, f gateway.InboxFilter) (*store.InboxMatch, error) {
-	answered, err := c.named(by, f.InReplyTo)
+	answered, err := c.meant(by, f.InReplyTo)
 	if err != nil {
 		return nil, err
 	}
-	thread, err := c.named(by, f.Thread)
+	thread, err := c.meant(by, f.Thread)
 	return store.NewInboxMatch(f, answered, thread), err
 }
 
-// named returns the message that the caller means by id, nil for none.
-func (c *statements) named(by gateway.Acting, id amtp.MessageID) (*store.NamedRow, error) {
+// meant returns the message that the caller means by id, nil for none.
+func (c *statements) meant(by gateway.Acting, id amtp.MessageID) (*store.MeantRow, error) {
 	if id == "" {
 		return nil, nil
 	}
@@ -106,7 +106,7 @@ func (c *statements) named(by gateway.Acting, id amtp.MessageID) (*store.NamedRo
 	if err != nil || row == 0 {
 		return nil, err
 	}
-	var n store.NamedRow
+	var n store.MeantRow
 	err = c.query(`SELECT m.uuid, m.given_id, CASE WHEN m.sender_agent = ?2 THEN m.thread
 			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?2) END
 			FROM message m WHERE m.id = ?1`, func(s *sqlite3.Stmt) error {
@@ -126,13 +126,13 @@ func (c *statements) named(by gateway.Acting, id amtp.MessageID) (*store.NamedRo
 // Newest returns the number of the last message that waits in an agent's inbox.
 func (s *Store) Newest(ctx context.Context, by gateway.Acting) (seq int64, err error) {
 	err = s.readBy(ctx, by, func(r *reader) (err error) {
-		seq, err = r.newest(by.Agent)
+		seq, err = r.lastEntry(by.Agent)
 		return err
 	})
 	return seq, err
 }
 
-func (c *statements) newest(agent gateway.AgentID) (seq int64, err error) {
+func (c *statements) lastEntry(agent gateway.AgentID) (seq int64, err error) {
 	err = c.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` ORDER BY d.seq DESC LIMIT 1`,
 		func(st *sqlite3.Stmt) error {
 			seq = st.ColumnInt64(0)

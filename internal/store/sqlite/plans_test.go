@@ -148,7 +148,11 @@ func useEverything(t *testing.T, s *Store) {
 		_, err = s.Messages(ctx, by, f)
 		must(err)
 	}
-	_, err = s.Inbox(ctx, gateway.Acting{Agent: alice.ID}, gateway.InboxFilter{})
+	for _, f := range []gateway.InboxFilter{{}, {InReplyTo: first, Thread: first, From: address, Unread: true}} {
+		_, err = s.Inbox(ctx, gateway.Acting{Agent: alice.ID}, f)
+		must(err)
+	}
+	_, err = s.Newest(ctx, gateway.Acting{Agent: alice.ID})
 	must(err)
 	_, _, err = s.Depth(ctx, gateway.Acting{Agent: alice.ID}, 10)
 	must(err)

@@ -98,6 +98,10 @@ func (w *world) acts(d *desk) []act {
 			_, err := s.Inbox(w.ctx, by, wholeInbox)
 			return err
 		}},
+		{"Newest", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Newest(w.ctx, by)
+			return err
+		}},
 		{"Depth", func(by gateway.Acting, s gateway.Store) error {
 			_, _, err := s.Depth(w.ctx, by, 10)
 			return err

@@ -101,6 +101,11 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 			Limit: pageOf}},
 		{"behind an offset", gateway.InboxFilter{Offset: 12, Limit: pageOf}},
 		{"by bytes", gateway.InboxFilter{MaxBytes: 512}},
+		{"of answers to a message", gateway.InboxFilter{InReplyTo: g.marked, Limit: pageOf}},
+		{"of answers to no message", gateway.InboxFilter{InReplyTo: "nothing", Limit: pageOf}},
+		{"from an address", gateway.InboxFilter{From: g.address("nobody@far.example"), Limit: pageOf}},
+		{"of a thread", gateway.InboxFilter{Thread: g.marked, Limit: pageOf}},
+		{"of no thread", gateway.InboxFilter{Thread: "nothing", Limit: pageOf}},
 	}
 }
 
@@ -211,6 +216,14 @@ func mailOperations() []operation {
 		}),
 		one("Threads", "one of many messages", func(g *grown) error {
 			_, err := g.store.Threads(g.ctx, gateway.Acting{Agent: g.dave.ID}, gateway.ThreadsFilter{Limit: pageOf})
+			return err
+		}),
+		one("Newest", "nothing read", func(g *grown) error {
+			_, err := g.store.Newest(g.ctx, gateway.Acting{Agent: g.bob.ID})
+			return err
+		}),
+		one("Newest", "everything acknowledged", func(g *grown) error {
+			_, err := g.store.Newest(g.ctx, gateway.Acting{Agent: g.dave.ID})
 			return err
 		}),
 		one("Depth", "nothing read", func(g *grown) error {

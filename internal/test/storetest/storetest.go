@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Message", reading()},
 		{"Messages", listing()},
 		{"Inbox", boxes()},
+		{"Inbox, Newest", narrowing()},
 		{"Inbox cursor", cursors()},
 		{"Depth, MarkRead, Ack", marking()},
 		{"Threads", conversing()},
