@@ -110,6 +110,9 @@ func (o operation) write(t *testing.T, b *bytes.Buffer, e replay.Example) {
 		if shown := content.direct("example"); shown.exists() {
 			fmt.Fprintf(b, "```json\n%s\n```\n\n", shown.json(t))
 		}
+		if stream := answer.get("content", "text/event-stream", "example"); stream.exists() {
+			fmt.Fprintf(b, "```\n%s\n```\n\n", strings.TrimSpace(stream.text()))
+		}
 	}
 	b.WriteString("| Refused | Code | |\n|---|---|---|\n")
 	for status, answer := range o.get("responses").members() {
