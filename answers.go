@@ -102,6 +102,10 @@ type MessageStatus struct {
 	// SenderVerification says how the sender is known. It is nil if the gateway, or the
 	// version of it that accepted the message, does not say.
 	SenderVerification *SenderVerification `json:"sender_verification,omitempty"`
+
+	// SentBy is the member that wrote for a shared mailbox. Only the members and the
+	// administrator see it.
+	SentBy *Address `json:"sent_by,omitempty"`
 }
 
 // MessageSummary is one entry of a list of messages, without the content.
@@ -364,8 +368,9 @@ type Identity struct {
 	Unread  int     `json:"unread"`  // messages in the inbox not marked read, counted up to 1,000
 	Pending int     `json:"pending"` // messages in the inbox, counted up to 1,000
 	// CountsCapped says that there may be more than were counted.
-	CountsCapped bool  `json:"counts_capped,omitempty"`
-	Agent        Agent `json:"agent"`
+	CountsCapped bool      `json:"counts_capped,omitempty"`
+	Mailboxes    []Address `json:"mailboxes,omitempty"` // the shared mailboxes of which the agent is a member
+	Agent        Agent     `json:"agent"`
 }
 
 // Health answers /health and /ready.

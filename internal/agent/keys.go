@@ -75,9 +75,14 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	if err != nil {
 		return amtp.Identity{}, err
 	}
+	var boxes []amtp.Address
+	for _, box := range s.Store.Mailboxes(p.Agent.ID) {
+		boxes = append(boxes, box.Address)
+	}
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,
 		Unread: unread, Pending: pending, CountsCapped: pending == gateway.MaxTotal,
-		Agent: s.view(p.Agent, true),
+		Mailboxes: boxes,
+		Agent:     s.view(p.Agent, true),
 	}, nil
 }

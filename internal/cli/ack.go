@@ -30,7 +30,7 @@ const ackExamples = `  amtp ack 1
   amtp ack ID1 ID2 ID3`
 
 func (p *program) ackCommand() *cobra.Command {
-	return p.online(&cobra.Command{
+	cmd := p.online(&cobra.Command{
 		Use:     "ack ID...",
 		Short:   "Acknowledge/remove messages",
 		Long:    ackHelp,
@@ -45,6 +45,8 @@ func (p *program) ackCommand() *cobra.Command {
 		}
 		return p.ack(ctx, id, args)
 	})
+	p.mailboxFlag(cmd)
+	return cmd
 }
 
 // ack acknowledges one message after the other. A message that the gateway refuses does

@@ -167,6 +167,10 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 		p.printf("  %-14s %s\n", label, render.Clean(cmp.Or(value, "(none)")))
 	}
 	p.printf("%s\n", render.Address(a.Address))
+	if a.Kind != "" {
+		line("Kind:", a.Kind)
+		line("Members:", membersLine(a))
+	}
 	line("Description:", a.Description)
 	line("Role:", a.Role)
 	line("Delivery:", a.DeliveryMode)

@@ -73,6 +73,7 @@ type program struct {
 	meets      bool          // any user who runs the gateway is trusted this once, see meeting
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
+	mailbox    string        // --mailbox: the shared mailbox to act in
 
 	ifLost   string // the hint when the result cannot be written; "" means the usual one
 	keyOfEnv bool   // the agent's key is the one in AMTP_API_KEY
@@ -213,6 +214,7 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
 		p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
+		p.membersCommand(mailboxWords), p.membersCommand(groupWords),
 		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.limitsCommand(),
 		p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(),
 		p.serviceCommand(), p.completionCommand(root), p.inviteCommand(), p.peerCommand(), p.doctorCommand(),

@@ -72,6 +72,7 @@ func (p *program) inboxCommand() *cobra.Command {
 	l.flags(cmd, inboxSize, "messages", true)
 	flags.BoolVar(&unread, "unread", false, "only those not marked read")
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

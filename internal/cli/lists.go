@@ -71,7 +71,7 @@ func (p *program) listFile(id *profile.Identity) string {
 		return ""
 	}
 	of := sha256.Sum256([]byte(strings.Join([]string{file, id.Profile, id.Gateway, cmp.Or(id.Address, id.Key),
-		p.terminal()}, "\x00")))
+		p.mailbox, p.terminal()}, "\x00")))
 	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
 }
 

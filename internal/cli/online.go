@@ -129,12 +129,16 @@ func sameMachine(base string) []string {
 
 func userAgent() string { return "AMTP/" + amtp.Version + " (amtp/" + version() + ")" }
 
-// self returns the user's own address. If only a key was given, the gateway knows whose
-// key it is.
+// self returns the address whose inbox is read and that writes: the shared mailbox that
+// --mailbox names, or the user's own. If only a key was given, the gateway knows whose key
+// it is.
 func (p *program) self(ctx context.Context, id *profile.Identity) (amtp.Address, error) {
 	if id.Address == "" {
 		who, err := p.client(id).WhoAmI(ctx)
-		return who.Address, err
+		if err != nil {
+			return who.Address, err
+		}
+		return p.inMailbox(who.Address)
 	}
 	a, err := amtp.ParseAddress(id.Address)
 	if err != nil {
@@ -142,5 +146,5 @@ func (p *program) self(ctx context.Context, id *profile.Identity) (amtp.Address,
 			message: "The saved agentAddress cannot be used: " + err.Error() + ".",
 			hint:    `run "amtp setup --name ` + p.nameForHint() + p.again() + `"`}
 	}
-	return a, nil
+	return p.inMailbox(a)
 }

@@ -46,6 +46,7 @@ func (p *program) readCommand() *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&peek, "peek", false, "do not mark it read")
 	cmd.Flags().BoolVar(&full, "full", false, "show all of a content that is longer than 64 KiB")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

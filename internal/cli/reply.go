@@ -47,6 +47,7 @@ func (p *program) replyCommand() *cobra.Command {
 	f.flags(cmd)
 	cmd.Flags().Lookup("subject").Usage = "another subject, one `LINE`, than that of the message"
 	cmd.Flags().BoolVar(&unproven, "unproven", false, "answer even where nobody proved who the sender is")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

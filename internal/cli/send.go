@@ -61,6 +61,7 @@ func (p *program) sendCommand() *cobra.Command {
 	})
 	f.recipientFlags(cmd)
 	f.flags(cmd)
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

@@ -73,6 +73,9 @@ func (p *program) whoami(ctx context.Context, id *profile.Identity, check bool) 
 	if who != nil && err == nil {
 		show("Checked:", render.Address(who.Address)+", "+render.Counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
 			render.Counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
+		for _, box := range who.Mailboxes {
+			show("Member of:", render.Address(box))
+		}
 		if saved, err := amtp.ParseAddress(id.Address); err == nil && !saved.Equal(who.Address) {
 			p.notef("The agent's address is now %s. To save that: amtp setup --name %s%s\n",
 				render.Address(who.Address), render.Clean(who.Address.Local()), p.again())

@@ -211,8 +211,9 @@ type Envelope struct {
 	Timestamp   time.Time // the sender's when it is plausible, else ReceivedAt
 	Subject     string
 	InReplyTo   amtp.MessageID
-	Author      AgentID   // the member that wrote for a shared mailbox, 0 for any other message
-	RequestID   RequestID // of the request that sent it
+	Author      AgentID      // the member that wrote for a shared mailbox, 0 for any other message
+	AuthorName  amtp.Address // the address of Author, in what a store returns
+	RequestID   RequestID    // of the request that sent it
 	// Damage says what of the row cannot be read, "" when all of it can. Then the
 	// sender counts as unproven, and Sender is Unreadable where its address cannot be
 	// read.
@@ -280,6 +281,9 @@ func (r *Record) Status() amtp.MessageStatus {
 
 		SenderVerification: r.Shown().Verification,
 	}
+	if !r.AuthorName.IsZero() {
+		s.SentBy = &r.AuthorName
+	}
 	var last, next amtp.Time
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
@@ -317,7 +321,7 @@ func (r Record) For(by Reader) Record {
 			d.Conceal()
 		}
 	}
-	r.Deliveries = deliveries
+	r.Deliveries, r.Author, r.AuthorName = deliveries, 0, amtp.Address{}
 	return r
 }
 

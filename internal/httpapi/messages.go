@@ -119,6 +119,13 @@ func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, error) {
 		return gateway.Record{}, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
 	}
 	rec, err := s.Store.Message(c.r.Context(), by, id)
+	for _, box := range s.mailboxes(by) {
+		if !errors.Is(err, gateway.ErrNotFound) {
+			break
+		}
+		by.Agent = box.ID
+		rec, err = s.Store.Message(c.r.Context(), by, id)
+	}
 	if errors.Is(err, gateway.ErrNotFound) {
 		return rec, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
 	}
@@ -128,9 +135,29 @@ func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, error) {
 	return rec.For(by), nil
 }
 
+// mailboxes returns the shared mailboxes whose messages the reader may see besides its own.
+func (s *Server) mailboxes(by gateway.Reader) []*gateway.Agent {
+	if by.Everyone {
+		return nil
+	}
+	return s.Store.Mailboxes(by.Agent)
+}
+
+// reader returns whose messages the call asks for: those of the caller or, with the
+// parameter mailbox, those of a shared mailbox of which it is a member.
+func (s *Server) reader(c *call) (gateway.Reader, error) {
+	by, err := readerOf(c.principal)
+	name := c.r.URL.Query().Get("mailbox")
+	if err != nil || name == "" {
+		return by, err
+	}
+	box, err := s.Agents.Mailbox(c.r.Context(), c.principal, name)
+	return gateway.Reader{Agent: box.Agent, Key: box.Key}, err
+}
+
 // listMessages lists the messages that the caller sent and received.
 func (s *Server) listMessages(c *call) {
-	by, err := readerOf(c.principal)
+	by, err := s.reader(c)
 	if err != nil {
 		c.fail(err)
 		return

@@ -169,6 +169,9 @@ func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 	if err != nil {
 		damage(&e, "the authentication of the sender", r.Finding, err)
 	}
+	if e.Author != 0 {
+		e.AuthorName, _ = dir.Address(e.Author)
+	}
 	if e.SenderAgent != 0 {
 		e.Sender, _ = dir.Address(e.SenderAgent)
 		return e
