@@ -39,6 +39,7 @@ type Agent struct {
 	Receipts         ReceiptWish
 	Kind             AgentKind
 	Members          []AgentID // of a shared mailbox or a group; some may have been removed
+	MaxDeliveries    int       // how often a message may be taken from the inbox, 0 for any number; see Takings
 	CreatedAt        time.Time
 	LastActive       time.Time // to the minute
 	// Damage says what of the row cannot be read, "" when all of it can. Where the
@@ -170,6 +171,7 @@ type Delivery struct {
 	Acked     time.Time // zero until it is
 	Read      time.Time // zero until it is known to be
 	Refused   time.Time // when the recipient refused the work, zero until that is known
+	Leased    time.Time // the end of the last lease on a message in an inbox here, zero for none
 	Mode      string    // pull, push, or "" for remote
 	Further   bool      // remote, and another recipient of its domain was named before it
 	// of a remote delivery: the time of a redrive so late that the other side may have
@@ -270,8 +272,11 @@ func (d *Delivery) Status() amtp.RecipientStatus {
 	}
 }
 
-// Status returns the status of the message and of each recipient. AMTP §5.
-func (r *Record) Status() amtp.MessageStatus {
+// IsClaimed reports whether a reader of the inbox works on the message at that time.
+func (d *Delivery) IsClaimed(now time.Time) bool { return d.State == Delivered && d.Leased.After(now) }
+
+// Status returns the status of the message and of each recipient at that time. AMTP §5.
+func (r *Record) Status(now time.Time) amtp.MessageStatus {
 	s := amtp.MessageStatus{
 		MessageID:  r.ID,
 		Status:     Summary(r.Deliveries),
@@ -288,6 +293,7 @@ func (r *Record) Status() amtp.MessageStatus {
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
 		s.Recipients[i] = d.Status()
+		s.Recipients[i].Claimed = d.IsClaimed(now)
 		s.Attempts += d.Attempts
 		if d.Changed.After(s.UpdatedAt.Time) {
 			s.UpdatedAt = amtp.Time{Time: d.Changed}
@@ -328,10 +334,15 @@ func (r Record) For(by Reader) Record {
 // Conceal hides what the recipient did with the message: it shows the delivery as
 // delivered, and nothing later.
 func (d *Delivery) Conceal() {
-	if d.State == Acknowledged {
-		d.State, d.Changed = Delivered, d.Delivered
+	if d.State == Acknowledged || d.leftInbox() {
+		d.State, d.Changed, d.ErrorCode, d.ErrorText = Delivered, d.Delivered, "", ""
 	}
-	d.Acked, d.Read, d.Refused = time.Time{}, time.Time{}, time.Time{}
+	d.Acked, d.Read, d.Refused, d.Leased = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+}
+
+// leftInbox reports whether the message failed after it was in the recipient's inbox.
+func (d *Delivery) leftInbox() bool {
+	return (d.State == Rejected || d.State == Expired) && d.Agent != 0 && d.Mode == "pull" && !d.Delivered.IsZero()
 }
 
 // Short cuts a stranger's text to the length that an answer may repeat.

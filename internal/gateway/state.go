@@ -20,7 +20,7 @@ const (
 	Acknowledged State = 6  // the recipient is done with it
 	Failed       State = 7  // refused for good
 	Expired      State = 8  // attempts or days ran out
-	Rejected     State = 9  // a held message was refused
+	Rejected     State = 9  // a held message was refused, or the recipient rejected it
 	Cancelled    State = 10 // withdrawn before delivery
 )
 
@@ -42,6 +42,7 @@ const (
 	Redrive                   // an operator tries a failed one again
 	Cancel                    // the sender or an operator cancels it
 	Return                    // the first attempt was not made after all
+	PutBack                   // an operator puts a message that was in an inbox back into it
 )
 
 var stateNames = map[State]string{
@@ -54,6 +55,7 @@ var eventNames = map[Event]string{
 	Claim: "claim", Success: "success", Postpone: "postpone", Refuse: "refuse",
 	GiveUp: "give up", Lapse: "lapse", Hold: "hold", Release: "release",
 	Reject: "reject", Ack: "ack", Redrive: "redrive", Cancel: "cancel", Return: "return",
+	PutBack: "put back",
 }
 
 func (s State) String() string { return stateNames[s] }
@@ -66,11 +68,11 @@ var transitions = map[State]map[Event]State{
 	Delivering: {Success: Delivered, Postpone: Retrying, Refuse: Failed, GiveUp: Expired, Lapse: Retrying,
 		Return: Queued},
 	Held:         {Release: Queued, Success: Delivered, Reject: Rejected, GiveUp: Expired, Cancel: Cancelled},
-	Delivered:    {Ack: Acknowledged},
+	Delivered:    {Ack: Acknowledged, Reject: Rejected, GiveUp: Expired},
 	Acknowledged: {Ack: Acknowledged},
 	Failed:       {Redrive: Queued},
-	Expired:      {Redrive: Queued},
-	Rejected:     {},
+	Expired:      {Redrive: Queued, PutBack: Delivered},
+	Rejected:     {PutBack: Delivered},
 	Cancelled:    {},
 }
 

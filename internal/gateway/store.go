@@ -51,6 +51,7 @@ type Store interface {
 	Documents
 	Leases
 	Receipts
+	Takings
 	Clocks
 	Threads
 

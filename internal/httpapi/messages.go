@@ -76,7 +76,7 @@ func (s *Server) shownMessage(c *call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return storedView(&rec)
+	return storedView(&rec, s.Now())
 }
 
 // status shows the status of a message and its deliveries. In the development profile
@@ -95,7 +95,7 @@ func (s *Server) status(c *call) {
 		c.fail(err)
 		return
 	}
-	c.reply(http.StatusOK, rec.Status())
+	c.reply(http.StatusOK, rec.Status(s.Now()))
 }
 
 // readerOf returns the reader that the principal is.
@@ -193,7 +193,7 @@ func (s *Server) listMessages(c *call) {
 	}
 	for i := range page.Messages {
 		rec := page.Messages[i].For(by)
-		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject,
+		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(s.Now()), Sender: rec.Sender, Subject: rec.Subject,
 			InReplyTo: rec.InReplyTo}
 	}
 	c.reply(http.StatusOK, list)

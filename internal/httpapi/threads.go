@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/agent"
@@ -26,7 +27,7 @@ func (s *Server) thread(c *call) {
 		c.fail(err)
 		return
 	}
-	body, err := threadView(&page)
+	body, err := threadView(&page, s.Now())
 	if err != nil {
 		c.fail(err)
 		return
@@ -35,7 +36,7 @@ func (s *Server) thread(c *call) {
 }
 
 // threadView is the JSON of a page of a thread.
-func threadView(page *gateway.ThreadPage) ([]byte, error) {
+func threadView(page *gateway.ThreadPage, now time.Time) ([]byte, error) {
 	b := appendString([]byte(`{"thread_id":`), string(page.ID))
 	b = strconv.AppendInt(append(b, `,"count":`...), int64(len(page.Messages)), 10)
 	b = strconv.AppendBool(append(b, `,"has_more":`...), page.HasMore)
@@ -45,7 +46,7 @@ func threadView(page *gateway.ThreadPage) ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		message, err := storedView(&page.Messages[i])
+		message, err := storedView(&page.Messages[i], now)
 		if err != nil {
 			return nil, err
 		}

@@ -75,6 +75,9 @@ func appendRecipient(b []byte, r *amtp.RecipientStatus) []byte {
 	if !r.ReadAt.IsZero() {
 		b = appendTime(append(b, `,"read_at":`...), r.ReadAt.Time)
 	}
+	if r.Claimed {
+		b = append(b, `,"claimed":true`...)
+	}
 	if r.Refused {
 		b = append(b, `,"refused":true`...)
 	}
@@ -171,12 +174,12 @@ func appendItem(b []byte, item *gateway.InboxItem, headers bool) ([]byte, error)
 }
 
 // storedView is the JSON of a message with its status.
-func storedView(rec *gateway.Record) ([]byte, error) {
+func storedView(rec *gateway.Record, now time.Time) ([]byte, error) {
 	b, err := appendMessage(make([]byte, 0, len(rec.Body)+1024), &rec.Envelope, rec.Body, rec.Thread, "recipients")
 	if err != nil {
 		return nil, err
 	}
-	status := rec.Status()
+	status := rec.Status(now)
 	status.SenderVerification = nil // appendMessage wrote it
 	summary, err := json.Marshal(status)
 	if err != nil {

@@ -21,7 +21,8 @@ type watch struct {
 	rang  int64
 }
 
-// Entry is a message that entered an inbox under a sequence number.
+// Entry is a message that entered an inbox under a sequence number, or returned to it
+// from a reader who had taken it: then Seq is 0.
 type Entry struct {
 	Agent gateway.AgentID
 	Seq   int64
@@ -70,16 +71,17 @@ func (b *Bells) Watched() []gateway.AgentID {
 }
 
 // Ring wakes the readers that wait for the entries. A reader is not rung twice for an
-// entry, nor for an earlier one: a reader that was rung for a later entry finds both.
+// entry, nor for an earlier one: a reader that was rung for a later entry finds both. For
+// a message that returned, every reader is rung.
 func (b *Bells) Ring(entries []Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range entries {
 		w := b.waiting[e.Agent]
-		if w == nil || w.rang >= e.Seq {
+		if w == nil || e.Seq != 0 && w.rang >= e.Seq {
 			continue
 		}
-		w.rang = e.Seq
+		w.rang = max(w.rang, e.Seq)
 		for _, bell := range w.bells {
 			select {
 			case bell <- struct{}{}:

@@ -29,6 +29,7 @@ type DeliveryRow struct {
 	Acked     int64
 	Read      int64
 	Refused   int64
+	Leased    int64 // the end of the last lease, 0 for none
 	Attempts  int64 // -1 where no number is stored
 	Code      string
 	Reason    string
@@ -59,7 +60,10 @@ func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 		Read:  FromMicros(r.Read), Refused: FromMicros(r.Refused),
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
 	}
-	d.Further, d.Redriven = r.Further, FromMicros(r.Redriven)
+	d.Further, d.Redriven, d.Leased = r.Further, FromMicros(r.Redriven), FromMicros(r.Leased)
+	if r.Agent != 0 && (r.State == gateway.Delivered || r.State == gateway.Acknowledged) {
+		d.ErrorText = "" // a reader's reason for giving it back
+	}
 	if r.Agent == 0 || r.Pushed {
 		d.ID = gateway.DeliveryID(r.Seq)
 	}

@@ -169,6 +169,7 @@ func (d *Directory) Describe(a gateway.Agent) {
 	if e.Members = a.Members; !e.removed {
 		d.join(e)
 	}
+	e.MaxDeliveries = a.MaxDeliveries
 }
 
 // Move gives agents new addresses.

@@ -5,8 +5,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// InboxRow is the part of a delivery to an agent that acknowledging it or marking it
-// read needs. Times are microseconds, 0 for none.
+// InboxRow is the part of a delivery to an agent that the calls of its reader need.
+// Times are microseconds, 0 for none.
 type InboxRow struct {
 	Seq, Acked, Read int64
 	State            gateway.State
@@ -15,6 +15,7 @@ type InboxRow struct {
 	Message          int64
 	Class            gateway.Class
 	Sender           string // of another domain
+	LeaseRow
 }
 
 // Mark is the answer to acknowledging a delivery or marking it read, and what is
@@ -26,9 +27,17 @@ type Mark struct {
 	Owed  ReceiptRow    // the receipt for the sender's domain
 }
 
-// Mark returns the answer to a mark at that time, in microseconds. A mark that was made
-// before keeps its first time.
-func (r *InboxRow) Mark(at int64, ack bool) (m Mark, err error) {
+// Marking is an acknowledgement or a read mark, at a time in microseconds.
+type Marking struct {
+	Key   string             // the key of the caller
+	Token gateway.LeaseToken // of an acknowledgement, 0 for none
+	At    int64
+	Ack   bool
+}
+
+// Mark returns the answer to a mark. A mark that was made before keeps its first time.
+func (r *InboxRow) Mark(w Marking) (m Mark, err error) {
+	at, ack := w.At, w.Ack
 	if r.Seq == 0 {
 		return m, gateway.ErrNotFound
 	}
@@ -40,6 +49,9 @@ func (r *InboxRow) Mark(at int64, ack bool) (m Mark, err error) {
 			return m, gateway.ErrNotFound // the delivery never entered the inbox
 		}
 		m.Due = m.State != r.State
+		if err = r.allows(w.Key, w.Token, at, m.Due); err != nil {
+			return m, err
+		}
 	} else {
 		if r.State != gateway.Delivered || r.Pushed {
 			return m, gateway.ErrNotFound

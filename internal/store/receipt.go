@@ -8,9 +8,9 @@ import (
 // ReceiptRow is a receipt as it is stored when an agent has just made a mark. Times are
 // microseconds, 0 for none.
 type ReceiptRow struct {
-	Domain      amtp.Domain // "" when no domain may be told
-	Read, Acked int64
-	Due         int64
+	Domain               amtp.Domain // "" when no domain may be told
+	Read, Acked, Refused int64
+	Due                  int64
 }
 
 // NewReceipt returns the receipt that is owed when a message is marked read or

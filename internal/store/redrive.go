@@ -51,6 +51,7 @@ type LetterRow struct {
 // Redriven are the values that a redrive writes. Times are microseconds, 0 for no change.
 type Redriven struct {
 	State       gateway.State // of the delivery
+	Inbox       bool          // the message was in an inbox and returns to it; there is no job
 	Destination gateway.Destination
 	Flow        gateway.Flow     // of a new job
 	Names       []amtp.MessageID // ids under which the message may be sent, besides its own
@@ -63,7 +64,13 @@ type Redriven struct {
 //
 // A message for another domain may be sent under a new id, now or later: other gateways
 // forget the id that they know after gateway.Forgotten.
+//
+// A message that was in an inbox returns to it as if it had just arrived.
 func (l *LetterRow) Redrive(dir *Directory, times *Times) (r Redriven, ok bool) {
+	if l.Agent != 0 && !l.Pushed {
+		state, err := gateway.Next(l.State, gateway.PutBack)
+		return Redriven{State: state, Inbox: true}, err == nil && dir.Lives(l.Agent)
+	}
 	state, err := gateway.Next(l.State, gateway.Redrive)
 	if err != nil {
 		return r, false

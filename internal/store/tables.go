@@ -41,7 +41,8 @@ func Tables() []Table {
 	return []Table{
 		table("agent", 1, numbers("id"), texts("name", "domain", "mode"),
 			blobs("target", "description", "role", "capabilities", "schemas"),
-			truths("listed"), numbers("created", "active", "removed"), texts("receipts", "kind", "members")),
+			truths("listed"), numbers("created", "active", "removed"), texts("receipts", "kind", "members"),
+			numbers("max_deliveries")),
 		table("agent_key", 1, texts("id"), numbers("agent"), blobs("hash"), numbers("created", "used")),
 		table("message", 1, numbers("id"), blobs("uuid"), numbers("sender_agent"), texts("sender"),
 			numbers("class", "trust"), blobs("authentication"),
@@ -51,7 +52,7 @@ func Tables() []Table {
 			numbers("state", "changed", "delivered", "acked", "read", "leases", "job", "attempts"), texts("code"),
 			blobs("reason", "thread"),
 			truths("pushed", "further"), numbers("place", "first_try", "last_try", "dead", "generation", "refused",
-				"redriven")),
+				"redriven", "hidden", "taken", "token"), texts("holder")),
 		table("job", 1, numbers("id"), texts("destination"),
 			numbers("message", "state", "changed", "fence", "attempts", "due", "lease", "begun",
 				"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"),

@@ -43,13 +43,14 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		added := a
 		id, err := t.number(ctx,
 			`INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
-				active, version, receipts, kind, members) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+				active, version, receipts, kind, members, max_deliveries) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 				ON CONFLICT (folded) WHERE removed IS NULL DO NOTHING RETURNING id`,
 			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target),
 			[]byte(a.Description), []byte(a.Role),
 			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed,
 			store.Micros(a.CreatedAt),
-			store.Micros(a.LastActive), version, string(a.Receipts), string(a.Kind), store.Members(a.Members))
+			store.Micros(a.LastActive), version, string(a.Receipts), string(a.Kind), store.Members(a.Members),
+			a.MaxDeliveries)
 		if err == nil && id == 0 {
 			err = gateway.ErrExists
 		}
@@ -110,10 +111,11 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		_, err = t.change(ctx,
 			`UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
-				version = $8, receipts = $10, members = $11 WHERE id = $9`,
+				version = $8, receipts = $10, members = $11, max_deliveries = $12 WHERE id = $9`,
 			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role),
 			[]byte(store.Strings(found.Capabilities)),
-			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts), store.Members(found.Members))
+			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts),
+			store.Members(found.Members), found.MaxDeliveries)
 		return found, err
 	})
 }

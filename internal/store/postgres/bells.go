@@ -36,6 +36,7 @@ const (
 type noticeBoard struct {
 	mu        sync.Mutex
 	entries   map[gateway.AgentID]int64 // the newest entry of each inbox
+	returned  map[gateway.AgentID]bool  // inboxes to which an entry returned
 	work      map[gateway.Destination]bool
 	directory bool
 	some      chan struct{} // holds one token while there are notices
@@ -55,7 +56,8 @@ func newNoticeBoard(c *connecting) *noticeBoard {
 }
 
 func (b *noticeBoard) clear() {
-	b.entries, b.work, b.directory = make(map[gateway.AgentID]int64), make(map[gateway.Destination]bool), false
+	b.entries, b.returned = make(map[gateway.AgentID]int64), make(map[gateway.AgentID]bool)
+	b.work, b.directory = make(map[gateway.Destination]bool), false
 }
 
 // add notes entries and destinations whose bells rang here.
@@ -65,6 +67,10 @@ func (b *noticeBoard) add(entries []store.Entry, work []gateway.Destination) {
 	}
 	b.mu.Lock()
 	for _, e := range entries {
+		if e.Seq == 0 {
+			b.returned[e.Agent] = true
+			continue
+		}
 		b.entries[e.Agent] = max(b.entries[e.Agent], e.Seq)
 	}
 	for _, d := range work {
@@ -94,12 +100,15 @@ func (b *noticeBoard) wake() {
 func (b *noticeBoard) take(own uuid.UUID) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	words := make([]string, 0, len(b.entries)+len(b.work)+1)
+	words := make([]string, 0, len(b.entries)+len(b.returned)+len(b.work)+1)
 	if b.directory {
 		words = append(words, "directory")
 	}
 	for agent, seq := range b.entries {
-		words = append(words, "i"+strconv.FormatInt(int64(agent), 10)+"/"+strconv.FormatInt(seq, 10))
+		words = append(words, entryWord(agent, seq))
+	}
+	for agent := range b.returned {
+		words = append(words, entryWord(agent, 0))
 	}
 	for d := range b.work {
 		words = append(words, "w"+string(d))
@@ -124,6 +133,11 @@ func (b *noticeBoard) take(own uuid.UUID) []string {
 		return []string{own.String() + " directory all"}
 	}
 	return list
+}
+
+// entryWord is the word for an entry of an inbox.
+func entryWord(agent gateway.AgentID, seq int64) string {
+	return "i" + strconv.FormatInt(int64(agent), 10) + "/" + strconv.FormatInt(seq, 10)
 }
 
 // notify sends the collected notices to the other replicas, until the store is closed.
@@ -192,23 +206,43 @@ func (s *Store) missed(ctx context.Context) {
 	s.bells.RingAll()
 }
 
-// askBoxes rings for the newest entry of every watched inbox.
+// The newest entry of each inbox, and the inboxes to which an entry returned between two
+// times.
+const (
+	newestEntries = `SELECT u.agent, d.seq FROM unnest($1::bigint[]) u (agent) CROSS JOIN LATERAL
+		(SELECT seq FROM delivery WHERE agent = u.agent AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY agent, pushed, state, seq DESC LIMIT 1) d`
+	returnedEntries = `SELECT u.agent, 0::bigint FROM unnest($1::bigint[]) u (agent) WHERE EXISTS (SELECT FROM delivery
+		WHERE (agent, coalesce(hidden, read)) > (u.agent, $2::bigint) AND (agent, coalesce(hidden, read)) <= (u.agent, $3::bigint)
+			AND agent <> 0 AND NOT pushed AND state = 5 AND read IS NOT NULL AND hidden IS NOT NULL)`
+)
+
+// returnSlack is by how much two polls for returned entries overlap: one may be stored
+// later than the time at which it returns.
+const returnSlack = 2 * time.Second
+
+// askBoxes rings for the newest entry of every watched inbox, and for entries that
+// returned since the last call.
 func (s *Store) askBoxes(ctx context.Context) {
 	watched := s.bells.Watched()
+	now := s.Now()
+	since := s.askedBoxes.Swap(store.Micros(now))
 	if len(watched) == 0 {
 		return
 	}
+	ids := column(watched, func(id *gateway.AgentID) int64 { return int64(*id) })
 	var entries []store.Entry
 	var agent, seq int64
+	into, add := []any{&agent, &seq}, func() error {
+		entries = append(entries, store.Entry{Agent: gateway.AgentID(agent), Seq: seq})
+		return nil
+	}
 	// After an error, the next poll asks again.
 	_ = s.borrow(ctx, func(c conn) error {
-		return c.query(ctx, `SELECT u.agent, d.seq FROM unnest($1::bigint[]) u (agent) CROSS JOIN LATERAL
-				(SELECT seq FROM delivery WHERE agent = u.agent AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY agent, pushed, state, seq DESC LIMIT 1) d`,
-			[]any{column(watched, func(id *gateway.AgentID) int64 { return int64(*id) })}, []any{&agent, &seq},
-			func() error {
-				entries = append(entries, store.Entry{Agent: gateway.AgentID(agent), Seq: seq})
-				return nil
-			})
+		err := c.query(ctx, newestEntries, []any{ids}, into, add)
+		if err == nil {
+			err = c.query(ctx, returnedEntries, []any{ids, since - returnSlack.Microseconds(), store.Micros(now)}, into, add)
+		}
+		return err
 	})
 	s.bells.Ring(entries)
 }

@@ -225,6 +225,23 @@ func (t *tx) correctRest(ctx context.Context, times *store.Times) error {
 	if err == nil {
 		_, err = t.change(ctx, `UPDATE receipt SET due = $1 WHERE due > $2`, times.Now(), times.Before())
 	}
+	if err == nil {
+		err = t.correctLeases(ctx, times)
+	}
+	return err
+}
+
+// correctLeases corrects leases and delays in inboxes that were written by a clock that
+// was ahead. They last for as long from now. An entry that was marked read then may be
+// taken now.
+func (t *tx) correctLeases(ctx context.Context, times *store.Times) error {
+	_, err := t.change(ctx, `UPDATE delivery d SET taken = $1, hidden = CASE WHEN d.hidden IS NULL THEN $1::bigint
+				ELSE $1::bigint + least(greatest(d.hidden - d.taken, 0), $3::bigint) END
+			FROM (SELECT n.seq FROM agent a CROSS JOIN LATERAL (SELECT seq, hidden, taken FROM delivery
+					WHERE agent <= a.id AND (agent, coalesce(hidden, read)) > (a.id, $2::bigint) AND agent <> 0 AND NOT pushed AND state = 5
+						AND read IS NOT NULL) n
+				WHERE n.hidden IS NULL OR n.taken > $2::bigint) ahead
+			WHERE d.seq = ahead.seq`, times.Now(), times.Before(), gateway.MaxVisibility.Microseconds())
 	return err
 }
 

@@ -244,11 +244,11 @@ func (t *tx) letters(ctx context.Context, letters []int64) (list []store.LetterR
 	var state int16
 	err = t.query(ctx,
 		`SELECT d.seq, d.message, d.state, d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
-				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
+				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further, d.pushed
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
 		[]any{&l.Seq, &l.Message, &state, &agent, &l.Address, &l.Received, &l.Size, &l.UUID, &sender, &l.From,
-			&l.Further},
+			&l.Further, &l.Pushed},
 		func() error {
 			l.State, l.Agent, l.Sender = gateway.State(state), gateway.AgentID(agent), gateway.AgentID(sender)
 			list = append(list, l)
@@ -259,6 +259,9 @@ func (t *tx) letters(ctx context.Context, letters []int64) (list []store.LetterR
 
 // redrive queues one dead letter again.
 func (t *tx) redrive(ctx context.Context, l *store.LetterRow, r *store.Redriven, now int64) error {
+	if r.Inbox {
+		return t.putBack(ctx, l, r, now)
+	}
 	job, err := t.joinJob(ctx, l.Message, r.Destination, now)
 	if err == nil && job == 0 {
 		job, err = t.insertJob(ctx, l.Message, r.Destination, r.Flow, now, l.Size)
@@ -279,6 +282,21 @@ func (t *tx) redrive(ctx context.Context, l *store.LetterRow, r *store.Redriven,
 		`UPDATE delivery SET state = $1, changed = $2, job = $3, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1, redriven = coalesce(nullif($5::bigint, 0), redriven)
 			WHERE seq = $4`, int16(r.State), now, int64(job), l.Seq, r.AsNew)
+	return err
+}
+
+// putBack puts a dead letter back into the inbox in which it was, after all entries that
+// readers have seen.
+func (t *tx) putBack(ctx context.Context, l *store.LetterRow, r *store.Redriven, now int64) error {
+	_, err := t.change(ctx, lockInboxes, int32(inboxLock), boxes([]int64{int64(l.Agent)}, func(int) bool { return true }))
+	if err != nil {
+		return err
+	}
+	seq, err := t.number(ctx, `UPDATE delivery SET seq = nextval('delivery_seq'), place = coalesce(place, seq), state = $1, changed = $2,
+			delivered = NULL, read = NULL, refused = NULL, leases = NULL, hidden = NULL, taken = NULL, token = NULL, holder = NULL,
+			code = NULL, reason = NULL, first_try = NULL, last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1
+			WHERE seq = $3 RETURNING seq`, int16(r.State), now, l.Seq)
+	t.rings = append(t.rings, store.Entry{Agent: l.Agent, Seq: seq})
 	return err
 }
 

@@ -65,7 +65,7 @@ func (s *Store) isFresh() bool {
 const freshFor = 3 * time.Second
 
 const agentColumns = `a.id, a.name, a.domain, a.mode, a.target, a.description, a.role, a.capabilities, a.schemas, a.listed, a.created, a.active,
-	a.removed IS NOT NULL, a.receipts, a.kind, a.members`
+	a.removed IS NOT NULL, a.receipts, a.kind, a.members, a.max_deliveries`
 
 // agent is the target of the columns of an agent.
 type agent struct {
@@ -80,7 +80,7 @@ type agent struct {
 func (a *agent) into() []any {
 	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities,
 		&a.schemas, &a.Listed,
-		&a.created, &a.active, &a.removed, &a.receipts, &a.kind, &a.members}
+		&a.created, &a.active, &a.removed, &a.receipts, &a.kind, &a.members, &a.MaxDeliveries}
 }
 
 // read returns the agent that was scanned last.

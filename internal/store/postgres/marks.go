@@ -12,10 +12,9 @@ import (
 
 // markItem is one acknowledgement or read mark.
 type markItem struct {
+	store.Marking
 	by   gateway.Acting
 	id   amtp.MessageID
-	at   int64
-	ack  bool
 	mark gateway.Mark
 }
 
@@ -27,7 +26,8 @@ type inboxScan struct {
 }
 
 func (r *inboxScan) into() []any {
-	return []any{&r.Seq, &r.state, &r.Acked, &r.Read, &r.uuid, &r.Pushed, &r.class, &r.Sender}
+	return []any{&r.Seq, &r.state, &r.Acked, &r.Read, &r.uuid, &r.Pushed, &r.class, &r.Sender,
+		&r.Token, &r.Hidden, &r.Holder}
 }
 
 // read returns the row that was scanned last.
@@ -37,18 +37,26 @@ func (r *inboxScan) read() store.InboxRow {
 	return row
 }
 
-const inboxColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
+const inboxColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, ''),
+	coalesce(d.token, 0), coalesce(d.hidden, 0), coalesce(d.holder, '')`
 
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &markItem{by: by, id: id, at: store.Micros(now), ack: true})
+	return s.AckTaken(ctx, by, gateway.Ticket{ID: id}, now)
+}
+
+// AckTaken is Ack by a caller that may show a lease.
+func (s *Store) AckTaken(ctx context.Context, by gateway.Acting, t gateway.Ticket,
+	now time.Time) (gateway.Mark, error) {
+	return s.mark(ctx, &markItem{by: by, id: t.ID,
+		Marking: store.Marking{Key: by.Key, Token: t.Token, At: store.Micros(now), Ack: true}})
 }
 
 // MarkRead marks a message in an inbox as read.
 func (s *Store) MarkRead(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &markItem{by: by, id: id, at: store.Micros(now)})
+	return s.mark(ctx, &markItem{by: by, id: id, Marking: store.Marking{At: store.Micros(now)}})
 }
 
 func (s *Store) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
@@ -95,8 +103,9 @@ func (s *Store) storeMarks(batch []*store.Item[*markItem]) {
 	}
 }
 
-// storeAcks changes only deliveries that are not acknowledged yet, and storeReads only
-// those that are not marked read. Receipts for other domains are written in the same
+// storeAcks changes only deliveries that are not acknowledged yet and that nobody has
+// leased or given back since they were found, and storeReads only those that are not
+// marked read. Receipts for other domains are written in the same
 // statement.
 const (
 	findInboxRows = `SELECT u.item, ` + inboxColumns + `
@@ -105,11 +114,12 @@ const (
 		JOIN message m ON m.uuid = u.uuid
 		JOIN delivery d ON d.message = m.id AND d.agent = u.agent
 		WHERE u.key = '' OR EXISTS (SELECT FROM agent_key k WHERE k.id = u.key AND ` + mayAct + `)`
-	marksGiven = `(SELECT d.seq, u.at, u.domain, u.read, u.acked, u.due
-			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (seq, at, domain, read, acked, due)
+	marksGiven = `(SELECT d.seq, u.at, u.domain, u.read, u.acked, u.due, u.token
+			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+				u (seq, at, domain, read, acked, due, token)
 			JOIN delivery d ON d.seq = u.seq`
 	storeAcks = `WITH held AS MATERIALIZED ` + marksGiven + `
-			WHERE d.state = 5 ORDER BY d.seq FOR UPDATE OF d),
+			WHERE d.state = 5 AND coalesce(d.token, 0) = u.token ORDER BY d.seq FOR UPDATE OF d),
 		marked AS (UPDATE delivery d SET state = 6, delivered = coalesce(d.delivered, d.changed), changed = held.at, acked = held.at
 			FROM held WHERE d.seq = held.seq AND d.state = 5 RETURNING d.seq, d.message, d.agent), ` + storeOwed
 	storeReads = `WITH held AS MATERIALIZED ` + marksGiven + `
@@ -149,16 +159,16 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done [
 	acks, reads := pending{item: map[int64]int{}}, pending{item: map[int64]int{}}
 	for i, item := range batch {
 		m := item.Work
-		mark, err := found[i].Mark(m.at, m.ack)
+		mark, err := found[i].Mark(m.Marking)
 		m.mark = mark.Mark
 		switch {
 		case err != nil: // its own transaction finds the error
 		case !mark.Due:
 			done[i] = true
-		case m.ack:
-			acks.add(i, found[i].Seq, m.at, &mark.Owed)
+		case m.Ack:
+			acks.add(i, &found[i], m.At, &mark.Owed)
 		default:
-			reads.add(i, found[i].Seq, m.at, &mark.Owed)
+			reads.add(i, &found[i], m.At, &mark.Owed)
 		}
 	}
 	if err := c.settleMarks(ctx, storeReads, &reads, done); err != nil {
@@ -173,18 +183,22 @@ type pending struct {
 	seq, at          []int64
 	domain           []string
 	read, acked, due []int64
+	token            []int64 // of the lease that was found
 	item             map[int64]int
 }
 
-func (p *pending) add(i int, seq, at int64, owed *store.ReceiptRow) {
-	if _, twice := p.item[seq]; !twice {
-		p.seq, p.at, p.domain = append(p.seq, seq), append(p.at, at), append(p.domain, string(owed.Domain))
+func (p *pending) add(i int, row *store.InboxRow, at int64, owed *store.ReceiptRow) {
+	if _, twice := p.item[row.Seq]; !twice {
+		p.seq, p.at, p.domain = append(p.seq, row.Seq), append(p.at, at), append(p.domain, string(owed.Domain))
 		p.read, p.acked, p.due = append(p.read, owed.Read), append(p.acked, owed.Acked), append(p.due, owed.Due)
-		p.item[seq] = i
+		p.token = append(p.token, row.Token)
+		p.item[row.Seq] = i
 	}
 }
 
-func (p *pending) args() []any { return []any{p.seq, p.at, p.domain, p.read, p.acked, p.due} }
+func (p *pending) args() []any {
+	return []any{p.seq, p.at, p.domain, p.read, p.acked, p.due, p.token}
+}
 
 func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bool) error {
 	if len(p.seq) == 0 {
@@ -212,16 +226,16 @@ func (t *tx) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 		return gateway.Mark{}, err
 	}
 	row := scan.read()
-	mark, err := row.Mark(m.at, m.ack)
+	mark, err := row.Mark(m.Marking)
 	if err != nil || !mark.Due {
 		return mark.Mark, err
 	}
 	sql := storeReads
-	if m.ack {
+	if m.Ack {
 		sql = storeAcks
 	}
 	p := pending{item: map[int64]int{}}
-	p.add(0, row.Seq, m.at, &mark.Owed)
+	p.add(0, &row, m.At, &mark.Owed)
 	_, err = t.change(ctx, sql, p.args()...)
 	return mark.Mark, err
 }

@@ -75,6 +75,7 @@ type Store struct {
 	heard       atomic.Bool            // the notices of the other replicas are received
 	server      atomic.Pointer[string] // the server on which the database is, see sameServer
 	highest     atomic.Int64           // the newest inbox sequence that was given out or shown here
+	askedBoxes  atomic.Int64           // when the boxes were last polled, µs
 	newestJob   int64                  // the newest job at the last poll without notices
 	deadJobs    atomic.Int64           // dead rows of the queue left by this process since the last vacuum
 	inFlight    sync.WaitGroup         // calls that Close waits for, even if their callers do not

@@ -40,7 +40,7 @@ func (e *envelope) read() store.EnvelopeRow {
 const deliveryColumns = `d.seq, d.agent, coalesce(d.address, ''), d.state, d.changed, coalesce(d.delivered, 0), coalesce(d.acked, 0),
 	coalesce(d.attempts, -1), coalesce(d.code, ''), d.reason, d.pushed, coalesce(d.place, 0), coalesce(d.read, 0), coalesce(d.refused, 0),
 	coalesce(j.state, 0), coalesce(j.changed, 0), coalesce(j.attempts, 0), coalesce(j.due, 0), coalesce(j.code, ''), j.reason,
-	d.further, coalesce(d.redriven, 0)`
+	d.further, coalesce(d.redriven, 0), CASE WHEN d.token IS NULL THEN 0 ELSE coalesce(d.hidden, 0) END`
 
 // delivery is the target of the columns of a delivery.
 type delivery struct {
@@ -56,7 +56,7 @@ func (d *delivery) into() []any {
 	return []any{&r.Seq, &d.agent, &r.Address, &d.state, &r.Changed, &r.Delivered, &r.Acked,
 		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &r.Read, &r.Refused, &d.jobState, &j.Changed, &j.Attempts,
 		&j.Due, &j.Code, &d.jobReason,
-		&r.Further, &r.Redriven}
+		&r.Further, &r.Redriven, &r.Leased}
 }
 
 // read returns the row that was scanned last.

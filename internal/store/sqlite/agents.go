@@ -20,11 +20,11 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		}
 		added,
 			err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts,
-				kind, members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				kind, members, max_deliveries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Target, a.Description, a.Role,
 			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
 			store.Micros(a.CreatedAt), store.Micros(a.LastActive), string(a.Receipts), string(a.Kind),
-			store.Members(a.Members))
+			store.Members(a.Members), a.MaxDeliveries)
 		if err != nil {
 			return err
 		}
@@ -99,10 +99,10 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		_,
 			err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?,
-				members = ? WHERE id = ?`,
+				members = ?, max_deliveries = ? WHERE id = ?`,
 			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities),
 			store.Strings(a.SupportedSchemas),
-			a.Listed, string(a.Receipts), store.Members(a.Members), int64(id))
+			a.Listed, string(a.Receipts), store.Members(a.Members), a.MaxDeliveries, int64(id))
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
 		return err

@@ -57,7 +57,7 @@ func (k checking) run(ctx context.Context, dir string) []Finding {
 		looks = append(looks, func() Finding { return c.checkNone(q) })
 	}
 	var list []Finding
-	for _, look := range append(looks, c.countAll) {
+	for _, look := range append(looks, c.checkLeases, c.countAll) {
 		list = append(list, k.snapshot(ctx, c, name, look))
 	}
 	_ = c.close() // nothing is locked
@@ -223,6 +223,12 @@ var consistency = []nothing{
 		nil},
 }
 
+// leases is checked in a database that has them.
+var leases = nothing{"leases", "every lease on a message in an inbox is whole",
+	"messages in inboxes whose leases are not whole",
+	`SELECT count(*) FROM delivery d WHERE token IS NOT NULL AND (hidden IS NULL OR holder IS NULL OR coalesce(leases, 0) < 1)
+		OR hidden IS NOT NULL AND (taken IS NULL OR read IS NULL)`, nil}
+
 // queueing is how jobs and their deliveries belong together.
 var queueing = []nothing{
 	{"waiting deliveries", "every delivery that waits has the job that carries it",
@@ -235,8 +241,9 @@ var queueing = []nothing{
 			OR destination <> ?2 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id AND d.state = ?1)
 			OR destination = ?2 AND CASE WHEN json_valid(payload) THEN coalesce(json_array_length(payload, '$.failed'), 0) = 0
 				OR EXISTS (SELECT 1 FROM json_each(payload, '$.failed') f WHERE NOT EXISTS
-					(SELECT 1 FROM delivery d WHERE d.seq = f.value AND d.message = j.message AND d.state IN (?3, ?4))) ELSE 1 END`,
-		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired)}},
+					(SELECT 1 FROM delivery d WHERE d.seq = f.value AND d.message = j.message AND d.state IN (?3, ?4, ?5))) ELSE 1 END`,
+		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired),
+			int(gateway.Rejected)}},
 	{"attempts", "every job counts its attempts, and is leased while one is made",
 		"jobs whose state, lease and counts do not agree, or that are there twice",
 		`SELECT count(*) FROM job j WHERE state NOT IN (?1, ?2, ?3) OR (state = ?2) <> (lease IS NOT NULL) OR due < lease
@@ -246,8 +253,8 @@ var queueing = []nothing{
 	{"dead letters", "every dead letter failed and has its message",
 		"dead letters that did not fail or that have no content",
 		`SELECT count(*) FROM delivery d WHERE dead IS NOT NULL
-			AND (state NOT IN (?, ?) OR NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message AND m.body IS NOT NULL))`,
-		[]any{int(gateway.Failed), int(gateway.Expired)}},
+			AND (state NOT IN (?, ?, ?) OR NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message AND m.body IS NOT NULL))`,
+		[]any{int(gateway.Failed), int(gateway.Expired), int(gateway.Rejected)}},
 }
 
 func (c *statements) checkNone(q nothing) Finding {
@@ -263,6 +270,20 @@ func (c *statements) checkNone(q nothing) Finding {
 		return failed(f.Name, err)
 	}
 	return f
+}
+
+// leaseSchema is the first schema with leases on messages in inboxes.
+const leaseSchema = 2
+
+func (c *statements) checkLeases() Finding {
+	facts, err := c.facts()
+	switch {
+	case err != nil:
+		return failed(leases.name, err)
+	case facts.Schema < leaseSchema:
+		return Finding{Name: leases.name, OK: true, Text: "this schema has none"}
+	}
+	return c.checkNone(leases)
 }
 
 // countAll reports the numbers of agents, messages and deliveries.

@@ -182,7 +182,21 @@ func (w *writer) correctRest(times *store.Times) error {
 			return err
 		}
 	}
-	_, err := w.exec(`UPDATE receipt SET due = ?1 WHERE due > ?2`, times.Now(), times.Before())
+	if _, err := w.exec(`UPDATE receipt SET due = ?1 WHERE due > ?2`, times.Now(), times.Before()); err != nil {
+		return err
+	}
+	return w.correctLeases(times)
+}
+
+// correctLeases corrects leases and delays in inboxes that were written by a clock that
+// was ahead. They last for as long from now. An entry that was marked read then may be
+// taken now.
+func (w *writer) correctLeases(times *store.Times) error {
+	_, err := w.exec(`UPDATE delivery SET hidden = CASE WHEN hidden IS NULL THEN ?1 ELSE ?1 + min(max(hidden - taken, 0), ?3) END,
+			taken = ?1 WHERE seq IN (SELECT d.seq FROM agent a CROSS JOIN delivery d INDEXED BY delivery_taken
+				ON d.agent = a.id AND d.state = 5 AND d.pushed IS NULL AND d.read IS NOT NULL AND coalesce(d.hidden, d.read) > ?2
+				WHERE d.hidden IS NULL OR d.taken > ?2)`,
+		times.Now(), times.Before(), gateway.MaxVisibility.Microseconds())
 	return err
 }
 

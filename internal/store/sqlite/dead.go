@@ -196,11 +196,12 @@ func (w *writer) redriveAll(letters []int64, times *store.Times) (int, error) {
 // letter reads the part of a dead letter that redrive needs. Message is 0 where the
 // delivery is no longer a dead letter.
 func (w *writer) letter(seq int64) (l store.LetterRow, err error) {
-	err = w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
+	err = w.query(`SELECT d.message, d.state, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender, d.pushed
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
 		l = store.LetterRow{
 			DeliveryRow: store.DeliveryRow{Seq: seq, State: gateway.State(s.ColumnInt64(1)),
-				Agent: gateway.AgentID(s.ColumnInt64(2)), Address: s.ColumnText(3), Further: s.ColumnBool(8)},
+				Agent: gateway.AgentID(s.ColumnInt64(2)), Address: s.ColumnText(3), Further: s.ColumnBool(8),
+				Pushed: s.ColumnBool(10)},
 			Message: s.ColumnInt64(0), Received: s.ColumnInt64(4), Size: s.ColumnInt(5), UUID: s.ColumnBlob(6, nil),
 			Sender: gateway.AgentID(s.ColumnInt64(7)), From: s.ColumnText(9),
 		}
@@ -211,6 +212,9 @@ func (w *writer) letter(seq int64) (l store.LetterRow, err error) {
 
 // redrive queues one dead letter again.
 func (w *writer) redrive(l *store.LetterRow, r *store.Redriven, now int64) error {
+	if r.Inbox {
+		return w.putBack(l, r, now)
+	}
 	job, err := w.joinJob(l.Message, r.Destination, store.FromMicros(now))
 	if err == nil && job == 0 {
 		job, err = w.insertJob(l.Message, r.Destination, r.Flow, store.FromMicros(now), l.Size, "")
@@ -228,6 +232,18 @@ func (w *writer) redrive(l *store.LetterRow, r *store.Redriven, now int64) error
 		err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1, redriven = coalesce(?, redriven) WHERE seq = ?`,
 		int64(r.State), now, int64(job), optional(r.AsNew), l.Seq)
+	return err
+}
+
+// putBack puts a dead letter back into the inbox in which it was, after all entries that
+// readers have seen.
+func (w *writer) putBack(l *store.LetterRow, r *store.Redriven, now int64) error {
+	_, err := w.exec(`UPDATE delivery SET seq = ?1, place = coalesce(place, seq), state = ?2, changed = ?3, delivered = NULL, read = NULL,
+			refused = NULL, leases = NULL, hidden = NULL, taken = NULL, token = NULL, holder = NULL, code = NULL, reason = NULL,
+			first_try = NULL, last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = ?4`,
+		w.next.delivery, int64(r.State), now, l.Seq)
+	w.rings = append(w.rings, store.Entry{Agent: l.Agent, Seq: w.next.delivery})
+	w.next.delivery++
 	return err
 }
 

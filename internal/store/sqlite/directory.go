@@ -11,7 +11,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target, receipts, kind, members`
+const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target, receipts, kind, members,
+	max_deliveries`
 
 // loadDirectory reads all agents and keys. Only this process has the database open, so
 // the copy is exact. The writer changes it after each commit, before the caller of the
@@ -47,6 +48,7 @@ func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool) {
 		Target: s.ColumnText(12), Description: s.ColumnText(4), Role: s.ColumnText(5), Listed: s.ColumnBool(8),
 		CreatedAt: store.FromMicros(s.ColumnInt64(9)), LastActive: store.FromMicros(s.ColumnInt64(10)),
 		Receipts: gateway.ReceiptWish(s.ColumnText(13)), Kind: gateway.AgentKind(s.ColumnText(14)),
+		MaxDeliveries: s.ColumnInt(16),
 	}
 	store.ReadAgent(&a, s.ColumnText(1)+"@"+s.ColumnText(2), s.ColumnText(6), s.ColumnText(7), s.ColumnText(15))
 	return a, s.ColumnType(11) != sqlite3.NULL

@@ -193,20 +193,31 @@ func (s *Store) Depth(ctx context.Context, by gateway.Acting, limit int) (unread
 	return unread, pending, err
 }
 
+// inboxColumns are the columns that scanInboxRow reads, from column 0, of a delivery d
+// and its message m.
+const inboxColumns = `d.seq, d.state, d.acked, d.read, m.uuid, d.pushed, m.id, m.class, m.sender, d.token, d.hidden, d.holder`
+
+const afterInbox = 12
+
+func scanInboxRow(s *sqlite3.Stmt) store.InboxRow {
+	return store.InboxRow{
+		Seq: s.ColumnInt64(0), State: gateway.State(s.ColumnInt64(1)), Acked: s.ColumnInt64(2),
+		Read: s.ColumnInt64(3), ID: store.MessageID(s.ColumnRawBlob(4)), Pushed: s.ColumnBool(5),
+		Message: s.ColumnInt64(6), Class: gateway.Class(s.ColumnInt64(7)), Sender: s.ColumnText(8),
+		LeaseRow: store.LeaseRow{Token: s.ColumnInt64(9), Hidden: s.ColumnInt64(10), Holder: s.ColumnText(11)},
+	}
+}
+
 // inboxRow finds the delivery of a message to an agent.
 func (w *writer) inboxRow(agent gateway.AgentID, id amtp.MessageID) (r store.InboxRow, err error) {
 	row, err := w.find(gateway.Reader{Agent: agent}, id)
 	if err != nil {
 		return r, err
 	}
-	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed, m.id, m.class, m.sender
+	err = w.query(`SELECT `+inboxColumns+`
 			FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
 			WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
-		r = store.InboxRow{
-			Seq: s.ColumnInt64(0), State: gateway.State(s.ColumnInt64(1)), Acked: s.ColumnInt64(2),
-			Read: s.ColumnInt64(3), ID: store.MessageID(s.ColumnRawBlob(4)), Pushed: s.ColumnBool(5),
-			Message: s.ColumnInt64(6), Class: gateway.Class(s.ColumnInt64(7)), Sender: s.ColumnText(8),
-		}
+		r = scanInboxRow(s)
 		return nil
 	}, row, int64(agent))
 	return r, err
@@ -215,33 +226,38 @@ func (w *writer) inboxRow(agent gateway.AgentID, id amtp.MessageID) (r store.Inb
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, by, id, now, true)
+	return s.mark(ctx, by, id, store.Marking{Key: by.Key, At: store.Micros(now), Ack: true})
+}
+
+// AckTaken is Ack by a caller that may show a lease.
+func (s *Store) AckTaken(ctx context.Context, by gateway.Acting, t gateway.Ticket,
+	now time.Time) (gateway.Mark, error) {
+	return s.mark(ctx, by, t.ID, store.Marking{Key: by.Key, Token: t.Token, At: store.Micros(now), Ack: true})
 }
 
 // MarkRead marks a message in an inbox as read.
 func (s *Store) MarkRead(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, by, id, now, false)
+	return s.mark(ctx, by, id, store.Marking{At: store.Micros(now)})
 }
 
-func (s *Store) mark(ctx context.Context, by gateway.Acting, id amtp.MessageID, now time.Time,
-	ack bool) (gateway.Mark, error) {
+func (s *Store) mark(ctx context.Context, by gateway.Acting, id amtp.MessageID,
+	m store.Marking) (gateway.Mark, error) {
 	var mark store.Mark
-	at := store.Micros(now)
 	err := s.writeBy(ctx, by, 64, func(w *writer) error {
 		w.keepsPrefetch = true
 		row, err := w.inboxRow(by.Agent, id)
 		if err != nil {
 			return err
 		}
-		if mark, err = row.Mark(at, ack); err != nil || !mark.Due {
+		if mark, err = row.Mark(m); err != nil || !mark.Due {
 			return err
 		}
-		if ack {
+		if m.Ack {
 			_, err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2,
-					acked = ?2 WHERE seq = ?3`, int64(mark.State), at, row.Seq)
+					acked = ?2 WHERE seq = ?3`, int64(mark.State), m.At, row.Seq)
 		} else {
-			_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, at, row.Seq)
+			_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, m.At, row.Seq)
 		}
 		if err != nil {
 			return err

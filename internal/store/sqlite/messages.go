@@ -109,9 +109,10 @@ func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64,
 // deliveryColumns are the columns that scanDelivery reads, of a delivery d and its job
 // j, from any column.
 const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delivered, d.acked, d.attempts, d.code, d.reason, d.pushed,
-	d.place, d.read, d.refused, j.state, j.changed, j.attempts, j.due, j.code, j.reason, d.further, d.redriven`
+	d.place, d.read, d.refused, j.state, j.changed, j.attempts, j.due, j.code, j.reason, d.further, d.redriven,
+	CASE WHEN d.token IS NOT NULL THEN d.hidden END`
 
-const afterDelivery = 22
+const afterDelivery = 23
 
 func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 	row := store.DeliveryRow{
@@ -121,7 +122,7 @@ func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 		Acked:     s.ColumnInt64(from + 6), Attempts: -1, Code: s.ColumnText(from + 8), Reason: s.ColumnText(from + 9),
 		Pushed: s.ColumnBool(from + 10), Place: s.ColumnInt64(from + 11),
 		Read: s.ColumnInt64(from + 12), Refused: s.ColumnInt64(from + 13),
-		Further: s.ColumnBool(from + 20), Redriven: s.ColumnInt64(from + 21),
+		Further: s.ColumnBool(from + 20), Redriven: s.ColumnInt64(from + 21), Leased: s.ColumnInt64(from + 22),
 	}
 	if s.ColumnType(from+7) != sqlite3.NULL {
 		row.Attempts = s.ColumnInt64(from + 7)

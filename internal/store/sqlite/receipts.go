@@ -25,14 +25,15 @@ func (w *writer) noteContact(m *amtp.Message, c store.Contact) error {
 }
 
 // insertReceipt stores the receipt that the sender's domain may get for a message that
-// was just marked read or acknowledged.
+// was just marked read, acknowledged or rejected.
 func (w *writer) insertReceipt(row *store.InboxRow, agent gateway.AgentID, r *store.ReceiptRow) error {
 	if r.Domain == "" {
 		return nil
 	}
-	_, err := w.exec(`INSERT INTO receipt (message, agent, domain, read, acked, due) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(read, excluded.read), acked = coalesce(acked, excluded.acked)`,
-		row.Message, int64(agent), string(r.Domain), optional(r.Read), optional(r.Acked), r.Due)
+	_, err := w.exec(`INSERT INTO receipt (message, agent, domain, read, acked, refused, due) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(read, excluded.read), acked = coalesce(acked, excluded.acked),
+				refused = coalesce(refused, excluded.refused)`,
+		row.Message, int64(agent), string(r.Domain), optional(r.Read), optional(r.Acked), optional(r.Refused), r.Due)
 	return err
 }
 

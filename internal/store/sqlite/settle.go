@@ -94,13 +94,18 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 			return err
 		}
 	}
-	for _, r := range rows.Reports {
-		_, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size, r.Payload)
-		if err != nil {
+	for i := range rows.Reports {
+		if err := w.report(&rows.Reports[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// report adds the job of a report.
+func (w *writer) report(r *store.ReportRow) error {
+	_, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size, r.Payload)
+	return err
 }
 
 // finish ends a delivery that reached the other side.

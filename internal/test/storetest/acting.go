@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -48,15 +49,16 @@ type act struct {
 // desk is an agent with one of every thing on which it can act.
 type desk struct {
 	person
-	friend     person
-	first, out amtp.MessageID // in its inbox; on its way to another domain
-	job        gateway.JobID
+	friend        person
+	first, second amtp.MessageID // in its inbox
+	out           amtp.MessageID // on its way to another domain
+	job           gateway.JobID
 }
 
 func (w *world) desk() *desk {
 	w.Helper()
 	d := &desk{person: w.agent("alice"), friend: w.agent("bob")}
-	d.first = w.send(d.friend, d.person)
+	d.first, d.second = w.send(d.friend, d.person), w.send(d.friend, d.person)
 	d.out = w.post(letter{from: d.person, far: []string{"carol@far.example"}}).ID
 	page, err := w.store.JobsPage(w.ctx, gateway.JobFilter{Limit: 1})
 	if err != nil || len(page.Jobs) != 1 {
@@ -79,6 +81,7 @@ func (w *world) acts(d *desk) []act {
 	document := gateway.DocumentChange{Kind: "some", Change: func([]gateway.Document) ([]gateway.Document, error) {
 		return []gateway.Document{{Kind: "some", Name: "one", Created: w.now()}}, nil
 	}}
+	var taken gateway.Ticket
 	return []act{
 		{"Accept", func(by gateway.Acting, s gateway.Store) error {
 			return accept(by, s, letter{from: d.person, to: []person{d.friend}})
@@ -108,6 +111,31 @@ func (w *world) acts(d *desk) []act {
 		}},
 		{"MarkRead", func(by gateway.Acting, s gateway.Store) error {
 			_, err := s.MarkRead(w.ctx, by, d.first, w.now())
+			return err
+		}},
+		{"Take", func(by gateway.Acting, s gateway.Store) error {
+			now := w.now()
+			t, err := s.Take(w.ctx, by, gateway.Take{Max: 1, Until: now.Add(time.Hour)}, now)
+			if len(t.Items) > 0 {
+				taken = ticket(t.Items[0])
+			}
+			return err
+		}},
+		{"Extend", func(by gateway.Acting, s gateway.Store) error {
+			now := w.now()
+			_, err := s.Extend(w.ctx, by, taken, now.Add(time.Hour), now)
+			return err
+		}},
+		{"GiveBack", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.GiveBack(w.ctx, by, taken, gateway.GivenBack{Due: w.now()}, w.now())
+			return err
+		}},
+		{"AckTaken", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.AckTaken(w.ctx, by, gateway.Ticket{ID: taken.ID}, w.now())
+			return err
+		}},
+		{"Reject", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Reject(w.ctx, by, gateway.Ticket{ID: d.second}, "", w.now())
 			return err
 		}},
 		{"Ack", func(by gateway.Acting, s gateway.Store) error {

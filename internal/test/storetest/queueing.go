@@ -353,7 +353,7 @@ func jobShows(w *world) {
 	same(w, "retrying ones", listed(amtp.StatusRetrying), 1)
 	same(w, "pending ones after a failure", listed(amtp.StatusPending), 1)
 	same(w, "queued ones after a failure", listed(amtp.StatusQueued), 0)
-	w.sameTime("next retry of the status", r.Status().NextRetry.Time, now.Add(time.Minute))
+	w.sameTime("next retry of the status", r.Status(w.now()).NextRetry.Time, now.Add(time.Minute))
 	found := w.list(alice, gateway.MessageFilter{Recipient: w.address("A@far.example"), Limit: 10})
 	same(w, "messages to the recipient", len(found.Messages), 1)
 }

@@ -1,6 +1,6 @@
 // Package storetest is the contract of gateway.Store as tests: one for every sentence of
 // the comments in internal/gateway (store.go, job.go, senderdomain.go, document.go,
-// lease.go, receipt.go, clock.go and threads.go), under the name of the method and the words of the
+// lease.go, receipt.go, taking.go, clock.go and threads.go), under the name of the method and the words of the
 // sentence. Every store passes all of them.
 package storetest
 
@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Inbox cursor", cursors()},
 		{"Depth, MarkRead, Ack", marking()},
 		{"Threads", conversing()},
+		{"Take", taking()},
 		{"Watch", watching()},
 		{"Agents", registering()},
 		{"Readdress", readdressing()},

@@ -337,15 +337,15 @@ func takesReceipts(w *world) {
 	now := w.now()
 	same(w, "changed", w.takes("far.example", now, gateway.Receipt{Message: id, Recipient: bob, Read: read}), 1)
 	r := w.read(alice, id)
-	w.sameTime("ReadAt", r.Status().Recipients[0].ReadAt.Time, read)
-	same(w, "read", r.Status().Recipients[0].Read, true)
+	w.sameTime("ReadAt", r.Status(w.now()).Recipients[0].ReadAt.Time, read)
+	same(w, "read", r.Status(w.now()).Recipients[0].Read, true)
 	same(w, "state", r.Deliveries[0].State, gateway.Delivered)
 	delivered := r.Deliveries[0].Delivered
 	n := w.takes("far.example", now, gateway.Receipt{Message: id, Recipient: bob, Read: now, Acked: acked},
 		gateway.Receipt{Message: id, Recipient: carol, Refused: refused})
 	same(w, "changed", n, 2)
 	r = w.read(alice, id)
-	status := r.Status()
+	status := r.Status(w.now())
 	same(w, "state after the Ack", r.Deliveries[0].State, gateway.Acknowledged)
 	same(w, "acknowledged", status.Recipients[0].Acknowledged, true)
 	w.sameTime("AcknowledgedAt", status.Recipients[0].AcknowledgedAt.Time, acked)
@@ -458,7 +458,7 @@ func receiptIsPrivate(w *world) {
 		{carol, "[true false false false]"},
 	} {
 		r := w.read(tc.who, id).For(gateway.Reader{Agent: tc.who.ID})
-		of := r.Status().Recipients
+		of := r.Status(w.now()).Recipients
 		same(w, "what "+tc.who.Address.Local()+" sees",
 			fmt.Sprint([]bool{of[0].Read, of[1].Read, of[1].Acknowledged, of[1].Refused}), tc.want)
 		text, err := json.Marshal(of[1])

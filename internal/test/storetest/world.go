@@ -333,6 +333,7 @@ func together(n int, fn func(i int)) {
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
 	changed, err := w.store.UpdateAgent(ctx, gateway.Acting{}, a.ID, func(now *gateway.Agent) error {
 		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role
+		now.MaxDeliveries = a.MaxDeliveries
 		now.Capabilities, now.SupportedSchemas, now.Listed, now.Receipts = a.Capabilities, a.SupportedSchemas,
 			a.Listed, a.Receipts
 		return nil
