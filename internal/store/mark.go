@@ -46,6 +46,9 @@ func (r *InboxRow) Mark(w Marking) (m Mark, err error) {
 	if ack {
 		before = r.Acked
 		if m.State, err = gateway.Next(r.State, gateway.Ack); err != nil {
+			if w.Token != 0 {
+				return m, gateway.ErrStale // it was rejected, or taken too often
+			}
 			return m, gateway.ErrNotFound // the delivery never entered the inbox
 		}
 		m.Due = m.State != r.State

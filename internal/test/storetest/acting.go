@@ -233,12 +233,12 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 	}
 	if here, err := w.store.AgentNamed(w.ctx, d.Address); err == nil {
 		same(w, "role of alice", here.Role, d.Role)
-		same(w, "messages in alice's inbox", len(w.inbox(d.person)), 1)
+		same(w, "messages in alice's inbox", len(w.inbox(d.person)), 2)
 		return
 	}
 	records, err := w.store.Messages(w.ctx, gateway.Reader{Everyone: true}, gateway.MessageFilter{Limit: 10})
-	if err != nil || len(records.Messages) != 2 {
-		w.Errorf("Messages = %d, %v, want the same 2 as before", len(records.Messages), err)
+	if err != nil || len(records.Messages) != 3 {
+		w.Errorf("Messages = %d, %v, want the same 3 as before", len(records.Messages), err)
 	}
 }
 

@@ -50,6 +50,7 @@ func doubting() []promise {
 		{"a job whose attempt was computed then waits as long as it was to", waitsAsLong},
 		{"and that when the process was killed", waitsAsLongAfterKill},
 		{"a clock that went back by an hour delays nothing", backByAnHour},
+		{"a message that was taken or read by a clock that was ahead returns as it was to", takenAhead},
 		{"a domain that signed is held to it for its time", signedKept},
 		{"domains that seem old hide none that are", peersPast},
 		{"at random nothing is lost, and in the end nothing is kept", wrongClocks},

@@ -33,6 +33,7 @@ func remembering() []promise {
 		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},
 		{"the purge remembers where it stands", purgeAfterRestart},
+		{"leases on messages in an inbox last", takenAfterRestart},
 	}
 }
 

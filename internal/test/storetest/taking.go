@@ -227,12 +227,12 @@ func takeAndStop(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	sent := w.sendMany(60, alice, bob)
 	seed := w.ticks.Load()
-	type live struct {
-		token gateway.LeaseToken
-		until time.Time
-	}
+	type span struct{ from, until time.Time }
 	var mu sync.Mutex
-	leases, acked := make(map[amtp.MessageID]live), make(map[amtp.MessageID]int)
+	leases, acked := make(map[amtp.MessageID]map[int]span), make(map[amtp.MessageID]int)
+	for _, id := range sent {
+		leases[id] = make(map[int]span)
+	}
 	together(8, func(i int) {
 		luck := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
 		for {
@@ -245,10 +245,7 @@ func takeAndStop(w *world) {
 			}
 			for _, item := range w.tryTake(bob, 1+luck.IntN(3), now).Items {
 				mu.Lock()
-				if l := leases[item.ID]; l.until.After(now) {
-					w.Errorf("%s is leased at %v, and its lease before ends at %v", item.ID, now, l.until)
-				}
-				leases[item.ID] = live{item.Lease.Token, item.Lease.Until}
+				leases[item.ID][item.Lease.Attempt] = span{now, item.Lease.Until}
 				mu.Unlock()
 				if luck.IntN(4) == 0 {
 					continue // it stops
@@ -271,6 +268,11 @@ func takeAndStop(w *world) {
 	})
 	for _, id := range sent {
 		same(w, "acknowledgements of a message", acked[id], 1)
+		for attempt, l := range leases[id] {
+			if next, ok := leases[id][attempt+1]; ok && next.from.Before(l.until) {
+				w.Errorf("lease %d begins at %v, before lease %d ends at %v", attempt+1, next.from, attempt, l.until)
+			}
+		}
 	}
 	sameList(w, "inbox", w.inbox(bob), nil)
 }
@@ -514,4 +516,42 @@ func takeByEnded(w *world) {
 	w.fails("Reject", err, gateway.ErrRevoked)
 	_, err = w.store.AckTaken(w.ctx, by, ticket(item), now)
 	w.fails("AckTaken", err, gateway.ErrRevoked)
+}
+
+func takenAfterRestart(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	sent := w.sendMany(3, alice, bob)
+	now := w.now()
+	first, second := w.takeOne(bob, now), w.takeOne(bob, now)
+	_, err := w.store.GiveBack(w.ctx, gateway.Acting{Agent: bob.ID}, ticket(second),
+		gateway.GivenBack{Due: now.Add(time.Hour)}, now)
+	w.works("GiveBack", err)
+	w.restart()
+	sameList(w, "taken after the restart", takenIDs(w.tryTake(bob, 3, now)), sent[2:])
+	_, err = w.store.AckTaken(w.ctx, gateway.Acting{Agent: bob.ID}, ticket(second), now)
+	w.fails("AckTaken of what was given back", err, gateway.ErrStale)
+	_, err = w.store.AckTaken(w.ctx, gateway.Acting{Agent: bob.ID}, ticket(first), now)
+	w.works("AckTaken", err)
+	again := w.takeOne(bob, now.Add(time.Hour))
+	same(w, "what returned first", again.ID, sent[2])
+	same(w, "attempt", again.Lease.Attempt, 2)
+}
+
+// takenAhead takes one message and reads another while the clock is ahead.
+func takenAhead(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	sent := w.sendMany(2, alice, bob)
+	w.hand.Set(10 * days)
+	w.look()
+	item := w.takeOne(bob, w.now())
+	w.markRead(bob, sent[1])
+	w.hand.Set(-10 * days)
+	w.look()
+	same(w, "what was read", w.takeOne(bob, w.now()).ID, sent[1])
+	same(w, "taken under the lease", len(w.tryTake(bob, 2, w.now()).Items), 0)
+	w.hand.Pass(visibility)
+	again := w.tryTake(bob, 2, w.now())
+	same(w, "taken after the lease", len(again.Items), 2)
+	_, err := w.store.AckTaken(w.ctx, gateway.Acting{Agent: bob.ID}, ticket(item), w.now())
+	w.fails("AckTaken by the first holder", err, gateway.ErrStale)
 }
