@@ -27,7 +27,7 @@ func TestViewsAreStrictJSON(t *testing.T) {
 			ReceivedAt: time.Now(), Timestamp: time.Now()}
 		record := gateway.Record{Envelope: e, Body: stored,
 			Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
-		one, err := storedView(&record)
+		one, err := storedView(&record, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
