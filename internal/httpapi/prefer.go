@@ -79,7 +79,7 @@ func (c *call) awaitReply(sender amtp.Address, sent *amtp.SendResult, wait time.
 			return item, nil
 		}
 		rec, err := c.s.Store.Message(c.r.Context(), gateway.Reader{Agent: box.Agent, Key: box.Key}, sent.MessageID)
-		if err != nil || amtp.AllFailed(rec.Status().Recipients) {
+		if err != nil || amtp.AllFailed(rec.Status(c.s.Now()).Recipients) {
 			return nil, err
 		}
 	}

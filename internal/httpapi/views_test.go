@@ -56,7 +56,7 @@ func TestOnlyTheGatewaySpeaks(t *testing.T) {
 		e := gateway.Envelope{ID: amtp.NewMessageID(), Sender: sender, Class: gateway.ClassAnonymous,
 			Found: gateway.Finding{Authentication: amtp.Authentication{Result: result}}}
 		one, err := storedView(&gateway.Record{Envelope: e, Body: body,
-			Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}})
+			Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
