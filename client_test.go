@@ -81,6 +81,10 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 			return err
 		}},
 		{"DELETE /v1/inbox/bob@shop.example/m1", false, func() error { _, err := c.Ack(ctx, bob, "m1"); return err }},
+		{`POST /v1/inbox/bob@shop.example/ack {"ids":["m1","m2"]}`, false, func() error {
+			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"})
+			return err
+		}},
 		{"GET /v1/threads/m1?cursor=t1&limit=5", false, func() error {
 			_, err := c.Thread(ctx, "m1", amtp.ThreadQuery{Limit: 5, Cursor: "t1"})
 			return err

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,9 @@ Repeating it does no harm.
 ID is a message's id, an unambiguous beginning or end of it, or its number in the
 last "amtp inbox" at this terminal: then it is said from whom the message was. Where
 there is no terminal, whoever uses the profile shares the numbers: give ids there.
+
+Several messages are acknowledged together. One that cannot be does not stop the
+others, and exit code 9 says that some failed; --json says which, and why.
 
 A sender at the same gateway sees it at once. One in another domain hears of it
 only when its gateway asks for receipts and this gateway sends them there: by
@@ -49,39 +54,40 @@ func (p *program) ackCommand() *cobra.Command {
 	return cmd
 }
 
-// ack acknowledges one message after the other. A message that the gateway refuses does
-// not stop the rest. The first refusal is the failure of the command.
+// ack acknowledges messages. A message that the gateway refuses does not stop the rest.
+// The first refusal is the failure of the command.
 func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) error {
 	self, err := p.self(ctx, id)
 	if err != nil {
 		return err
 	}
 	c := p.client(id)
-	done := []amtp.AckResult{}
+	acknowledge := func(messageID amtp.MessageID) (amtp.AckResult, error) { return c.Ack(ctx, self, messageID) }
+	if len(ids) > 1 {
+		acknowledge = p.ackTogether(ctx, id, self, ids)
+	}
+	done, failed := []amtp.AckResult{}, []failedAck{}
 	var first error
 	for _, given := range ids {
-		head := "" // of a message that was not named by its id
+		named := amtp.MessageID(given)
 		result, err := withMessage(ctx, p, id, given, fromInbox,
 			func(messageID amtp.MessageID) (amtp.AckResult, error) {
-				if string(messageID) != given && !p.json {
-					head = p.looksUp(ctx, c, messageID)
-				}
-				return c.Ack(ctx, self, messageID)
+				named = messageID
+				return acknowledge(messageID)
 			})
 		if err == nil {
 			done = append(done, result)
 			if !p.json {
-				p.printf("Message %s acknowledged.\n", render.Clean(cmp.Or(string(result.MessageID), given)))
-				if head != "" {
-					p.printf("  It was %s.\n", render.Clean(head))
-				}
+				p.printAcked(ctx, c, cmp.Or(result.MessageID, named), string(named) != given)
 			}
 			continue
 		}
+		why := p.explain(err)
+		failed = append(failed, failedAck{given, amtp.Problem{Code: why.code, Message: why.message}})
 		if first == nil {
 			first = err
 		} else {
-			p.notef("Error: %s\n", render.Clean(p.explain(err).message))
+			p.notef("Error: %s\n", render.Clean(why.message))
 		}
 		var refused *amtp.Error
 		var told *failure
@@ -89,7 +95,66 @@ func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) e
 			break // no gateway: the rest would fail the same way
 		}
 	}
-	return p.acknowledged(done, first)
+	return p.acknowledged(done, failed, first)
+}
+
+// failedAck is a message that was not acknowledged, by the argument that named it.
+type failedAck struct {
+	MessageID string       `json:"message_id"`
+	Error     amtp.Problem `json:"error"`
+}
+
+// ackTogether acknowledges the messages that the arguments name in as few requests as
+// possible. It returns a function that tells what became of a message.
+func (p *program) ackTogether(ctx context.Context, id *profile.Identity, self amtp.Address,
+	ids []string) func(amtp.MessageID) (amtp.AckResult, error) {
+	c := p.client(id)
+	var list []amtp.MessageID
+	for _, given := range ids {
+		// An argument that is no message is refused when its turn comes.
+		if messageID, err := p.numbered(id, given, fromInbox); err == nil {
+			list = append(list, messageID)
+		}
+	}
+	told := make(map[amtp.MessageID]amtp.AckOutcome, len(list))
+	var failed error
+	for some := range slices.Chunk(list, amtp.MaxAcks) {
+		results, err := c.AckAll(ctx, self, some)
+		if failed = err; err != nil {
+			break
+		}
+		for _, r := range results.Results {
+			told[r.MessageID] = r
+		}
+	}
+	return func(messageID amtp.MessageID) (amtp.AckResult, error) {
+		r, ok := told[messageID]
+		switch {
+		case !ok && failed != nil && slices.Contains(list, messageID):
+			return amtp.AckResult{}, failed
+		case !ok: // the whole id of a message that was named by a part of it
+			return c.Ack(ctx, self, messageID)
+		case r.Error == nil:
+			return amtp.AckResult{MessageID: r.MessageID, Status: r.Status, Timestamp: r.Timestamp, Recipient: self}, nil
+		}
+		refused := &amtp.Error{Code: r.Error.Code, Message: r.Error.Message, Status: http.StatusServiceUnavailable}
+		if refused.Code == amtp.CodeMessageNotFound {
+			refused.Status = http.StatusNotFound
+		}
+		return amtp.AckResult{}, refused
+	}
+}
+
+// printAcked says that a message is acknowledged, and from whom it was unless it was
+// named by its id.
+func (p *program) printAcked(ctx context.Context, c *amtp.Client, messageID amtp.MessageID, unnamed bool) {
+	p.printf("Message %s acknowledged.\n", render.Clean(string(messageID)))
+	if !unnamed {
+		return
+	}
+	if head := p.looksUp(ctx, c, messageID); head != "" {
+		p.printf("  It was %s.\n", render.Clean(head))
+	}
 }
 
 // looksUp returns a line that describes the message, "" when the gateway gives none.
@@ -102,8 +167,9 @@ func (p *program) looksUp(ctx context.Context, c *amtp.Client, messageID amtp.Me
 	return render.Head(&m.Message)
 }
 
-// acknowledged ends the command. A failure says what was done before it.
-func (p *program) acknowledged(done []amtp.AckResult, first error) error {
+// acknowledged ends the command. A failure says what was done, and exit code 9 that
+// something was.
+func (p *program) acknowledged(done []amtp.AckResult, failed []failedAck, first error) error {
 	switch {
 	case first == nil && !p.json:
 		return nil
@@ -111,7 +177,7 @@ func (p *program) acknowledged(done []amtp.AckResult, first error) error {
 		return p.printJSON(struct {
 			Acknowledged []amtp.AckResult `json:"acknowledged"`
 		}{done})
-	case len(done) == 0:
+	case len(done) == 0 && len(failed) == 1:
 		return first
 	}
 	list := make([]amtp.MessageID, len(done))
@@ -121,8 +187,12 @@ func (p *program) acknowledged(done []amtp.AckResult, first error) error {
 	f := *p.explain(first)
 	f.details = maps.Clone(f.details)
 	if f.details == nil {
-		f.details = make(map[string]any, 1)
+		f.details = make(map[string]any, 2)
 	}
 	f.details["acknowledged"] = list
+	f.details["failed"] = failed
+	if len(done) > 0 {
+		f.exit = exitPartly
+	}
 	return &f
 }

@@ -34,7 +34,7 @@ const (
 	exitUnreachable  = 6 // no gateway answers, or it cannot take more now
 	exitNothing      = 7 // waited, and nothing came
 	exitRefused      = 8 // refused or held by policy
-	exitPartly       = 9 // some recipients failed
+	exitPartly       = 9 // some recipients, or some of several messages, failed
 )
 
 // program is one invocation: its arguments and surroundings, and the flags that several

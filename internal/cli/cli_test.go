@@ -231,12 +231,14 @@ func TestCommandsOfTheReference(t *testing.T) {
 			"Error (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"error\":\"message not found: x\"}\n  Hint: \"amtp inbox\" and \"amtp sent\" list the messages that you may see\n"},
 		{"ack without id", "ack", nil, 2, "", "Error: Message ID is required. Usage: amtp ack <message-id>\n"},
 		{"ack of several", "ack m1 m2 m3", map[string]fakeAnswer{
-			"DELETE /v1/inbox/alice@localhost/m1": {404, noMessage},
-			"DELETE /v1/inbox/alice@localhost/m2": {200, `{"message_id":"m2"}`},
-			"DELETE /v1/inbox/alice@localhost/m3": {403,
-				`{"error":{"code":"ACCESS_DENIED","message":"Not yours."}}`}}, 4,
-			"Message m2 acknowledged.\n",
-			"Error: Not yours.\nError (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"acknowledged\":[\"m2\"],\"error\":\"message not found: x\"}\n  Hint: \"amtp inbox\" and \"amtp sent\" list the messages that you may see\n"},
+			"POST /v1/inbox/alice@localhost/ack": {200, `{"acknowledged":1,"failed":2,"results":[` +
+				`{"message_id":"m1","error":{"code":"TEMPORARY_FAILURE","message":"Not now."}},` +
+				`{"message_id":"m2","status":"acknowledged","timestamp":"2026-11-22T17:21:51Z"},` +
+				`{"message_id":"m3","error":{"code":"MESSAGE_NOT_FOUND","message":"Not there."}}]}`},
+		}, 9, "Message m2 acknowledged.\n",
+			"Error: Not there.\nError (TEMPORARY_FAILURE): Not now.\n  Details: {\"acknowledged\":[\"m2\"],\"failed\":[" +
+				"{\"message_id\":\"m1\",\"error\":{\"code\":\"TEMPORARY_FAILURE\",\"message\":\"Not now.\"}}," +
+				"{\"message_id\":\"m3\",\"error\":{\"code\":\"MESSAGE_NOT_FOUND\",\"message\":\"Not there.\"}}]}\n  Hint: wait, then try again\n"},
 		{"status", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {200,
 			`{"message_id":"m1","status":"delivered","recipients":[{"address":"al2@localhost","status":"delivered","delivery_mode":"pull","acknowledged":true},{"address":"a@b.example","status":"failed","delivery_mode":"push","error_message":"boom"}]}`}},
 			0,

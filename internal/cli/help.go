@@ -46,7 +46,7 @@ var exitMeanings = []string{
 	exitUnreachable:  "no gateway answers, or it cannot take more now",
 	exitNothing:      "waited, and nothing came",
 	exitRefused:      "refused or held by policy",
-	exitPartly:       "some recipients failed; the others have the message",
+	exitPartly:       "some recipients, or some of several messages, failed; the others are done",
 }
 
 // description is the help of one command as data.

@@ -8,13 +8,13 @@ import (
 
 // everything answers all routes that succeed.
 var everything = map[string]fakeAnswer{
-	"POST /v1/messages":                      {202, sentToBob},
-	"GET /v1/messages":                       {200, listOfSent},
-	"GET /v1/messages/m1":                    {200, storedMessage},
-	"GET /v1/messages/m1/status":             {200, `{"message_id":"m1","status":"delivered","recipients":[]}`},
-	"GET /v1/inbox/alice@localhost":          {200, inboxOfAlice},
-	"GET /v1/threads/m1": {200, `{"thread_id":"m1","count":0,"has_more":false,"next_cursor":"t1","messages":[]}`},
-	"GET /v1/threads":    {200, `{"threads":[],"has_more":false}`},
+	"POST /v1/messages":             {202, sentToBob},
+	"GET /v1/messages":              {200, listOfSent},
+	"GET /v1/messages/m1":           {200, storedMessage},
+	"GET /v1/messages/m1/status":    {200, `{"message_id":"m1","status":"delivered","recipients":[]}`},
+	"GET /v1/inbox/alice@localhost": {200, inboxOfAlice},
+	"GET /v1/threads/m1":            {200, `{"thread_id":"m1","count":0,"has_more":false,"next_cursor":"t1","messages":[]}`},
+	"GET /v1/threads":               {200, `{"threads":[],"has_more":false}`},
 
 	"POST /v1/inbox/alice@localhost/m1/read": {200, `{}`},
 	"DELETE /v1/inbox/alice@localhost/m1":    {200, `{"message_id":"m1","status":"acknowledged"}`},

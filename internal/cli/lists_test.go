@@ -36,6 +36,11 @@ func mailbox(t *testing.T, ids ...string) *fakeGateway {
 		answers["GET /v1/messages/"+id+"/status"] = fakeAnswer{200,
 			fmt.Sprintf(`{"message_id":%q,"status":"delivered"}`, id)}
 	}
+	var outcomes []string
+	for _, id := range ids {
+		outcomes = append(outcomes, fmt.Sprintf(`{"message_id":%q,"status":"acknowledged"}`, id))
+	}
+	answers["POST /v1/inbox/alice@localhost/ack"] = fakeAnswer{200, `{"results":[` + strings.Join(outcomes, ",") + `]}`}
 	answers["GET /v1/inbox/alice@localhost"] = fakeAnswer{200,
 		`{"recipient":"alice@localhost","messages":[` + strings.Join(list, ",") + `]}`}
 	return newFakeGateway(t, answers)

@@ -37,6 +37,7 @@ var told = []struct {
 		{"getThread", "bob"},
 		{"markRead", "bob"},
 		{"acknowledge", "bob"},
+		{"acknowledgeAll", "bob"},
 		{"discoverAgents", ""},
 		{"discoverAgentsOfDomain", ""},
 		{"listAgents", "admin"},

@@ -111,6 +111,19 @@ func (s *Server) acknowledge(c *call) {
 	c.inBox(func(box agent.Mailbox) (any, error) { return s.Agents.Ack(c.r.Context(), box, c.r.PathValue("id")) })
 }
 
+// acknowledgeAll takes messages out of an inbox of the caller for good.
+func (s *Server) acknowledgeAll(c *call) {
+	c.inBox(func(box agent.Mailbox) (any, error) {
+		var wanted struct {
+			IDs []string `json:"ids"`
+		}
+		if err := c.decode(&wanted, false); err != nil {
+			return nil, err
+		}
+		return s.Agents.AckAll(c.r.Context(), box, wanted.IDs)
+	})
+}
+
 // markRead marks a message in an inbox of the caller as read.
 func (s *Server) markRead(c *call) {
 	c.inBox(func(box agent.Mailbox) (any, error) {

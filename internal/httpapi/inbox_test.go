@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,61 @@ func TestAcknowledge(t *testing.T) {
 		w.wants("ack of "+absent, w.do("DELETE", "/v1/inbox/bob@localhost/"+absent, "", w.as("bob")), 404,
 			"MESSAGE_NOT_FOUND")
 	}
+}
+
+// TestAcknowledgeAll: a request acknowledges many messages, and tells what became of
+// each.
+func TestAcknowledgeAll(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	var sent, quoted []string
+	for i := range 70 { // more than wait for the store at once
+		sent = append(sent, w.send("alice", "bob", fmt.Sprint(i)))
+		quoted = append(quoted, strconv.Quote(sent[i]))
+	}
+	ack := func(ids ...string) answer {
+		return w.do("POST", "/v1/inbox/bob@localhost/ack", `{"ids":[`+strings.Join(ids, ",")+`]}`, w.as("bob"))
+	}
+	others := w.send("bob", "alice", `1`)
+	a := ack(append([]string{`"nonsense"`, `""`, strconv.Quote(others)}, quoted...)...)
+	w.wants("acks", a, 200, "")
+	results := a.body["results"].([]any)
+	if a.body["acknowledged"] != 70.0 || a.body["failed"] != 3.0 || len(results) != 73 {
+		t.Fatalf("the answer to 73 ids: got %s", a.raw)
+	}
+	for i, r := range results {
+		r := r.(map[string]any)
+		if i < 3 {
+			if problem, is := r["error"].(map[string]any); !is || problem["code"] != "MESSAGE_NOT_FOUND" ||
+				problem["message"] == "" || r["status"] != nil || r["timestamp"] != nil {
+				t.Errorf("result %d of no message: got %v", i, r)
+			}
+			continue
+		}
+		if r["message_id"] != sent[i-3] || r["status"] != "acknowledged" || r["timestamp"] == nil || r["error"] != nil {
+			t.Errorf("result %d: got %v, want %s acknowledged", i, r, sent[i-3])
+		}
+	}
+	if ids, _ := w.inbox("bob", ""); len(ids) != 0 {
+		t.Errorf("after the acks: got %v, want an empty inbox", ids)
+	}
+	again := ack(quoted[0], quoted[0])
+	w.wants("again", again, 200, "")
+	if again.body["acknowledged"] != 2.0 ||
+		again.body["results"].([]any)[1].(map[string]any)["timestamp"] != results[3].(map[string]any)["timestamp"] {
+		t.Errorf("again: got %s, want the first time %v", again.raw, results[3])
+	}
+	none := ack(`"nonsense"`)
+	w.wants("nothing to acknowledge", none, 200, "")
+	if none.body["failed"] != 1.0 {
+		t.Errorf("nothing to acknowledge: got %s", none.raw)
+	}
+	many := slices.Repeat(quoted[:1], 501)
+	w.wants("no ids", ack(), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("too many ids", ack(many...), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("the most ids", ack(many[1:]...), 200, "")
+	w.wants("a number", ack("7"), 400, "INVALID_REQUEST_FORMAT")
 }
 
 // TestInboxIsPrivate: an agent cannot find out whether another inbox exists.

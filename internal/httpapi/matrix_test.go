@@ -149,6 +149,14 @@ var matrix = map[string][]cell{
 	},
 	"POST /v1/inbox/{recipient}/{id}/read": inboxMark("/read"),
 	"DELETE /v1/inbox/{recipient}/{id}":    inboxMark(""),
+	"POST /v1/inbox/{recipient}/ack": {
+		{"bob's message", "/v1/inbox/bob@localhost/ack", `{"ids":["{m}"]}`, "nokey nokey denied denied ok+ denied",
+			`"acknowledged":1`, "no inbox"},
+		{"no inbox", "/v1/inbox/ghost@localhost/ack", `{"ids":["{m}"]}`, "nokey nokey denied denied denied denied",
+			"", ""},
+		{"another's message in one's own inbox", "/v1/inbox/eve@localhost/ack", `{"ids":["{m}"]}`,
+			"nokey nokey ok denied denied denied", `"acknowledged":1`, ""},
+	},
 	"GET /v1/discovery/agents": {
 		{"all", "/v1/discovery/agents", "", "ok ok ok ok ok ok+", "hidden@localhost", ""},
 		{"one who is not listed", "/v1/discovery/agents?address=hidden@localhost", "", "ok ok ok ok ok ok+",

@@ -39,6 +39,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		{"InboxPages", TestInboxPages},
 		{"InboxReadMarks", TestInboxReadMarks},
 		{"Acknowledge", TestAcknowledge},
+		{"AcknowledgeAll", TestAcknowledgeAll},
 		{"InboxIsPrivate", TestInboxIsPrivate},
 		{"InboxWaits", TestInboxWaits},
 		{"Register", TestRegister},

@@ -83,6 +83,7 @@ var routes = []route{
 	{"GET", "/v1/inbox/{recipient}/events", self, "", (*Server).events},
 	{"POST", "/v1/inbox/{recipient}/{id}/read", self, "", (*Server).markRead},
 	{"DELETE", "/v1/inbox/{recipient}/{id}", self, "", (*Server).acknowledge},
+	{"POST", "/v1/inbox/{recipient}/ack", self, "", (*Server).acknowledgeAll},
 
 	{"GET", "/v1/discovery/agents", anybody, "", (*Server).discover},
 	{"GET", "/v1/discovery/agents/{domain}", anybody, "", (*Server).discoverDomain},
