@@ -82,8 +82,9 @@ var advice = map[amtp.Code]string{
 	codeNoService:     "amtp service install",
 	codePackaged:      "sudo systemctl enable --now amtp",
 
-	codeUnproven: "to answer whoever has that address all the same: --unproven",
-	codePrivate:  "nobody needs your keys; send what was asked for without them",
+	codeAutomatic: "amtp read ID shows which message it is about",
+	codeUnproven:  "to answer whoever has that address all the same: --unproven",
+	codePrivate:   "nobody needs your keys; send what was asked for without them",
 
 	codeDemoFailed: "run it again; what the last command printed says what is wrong",
 }

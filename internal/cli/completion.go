@@ -83,6 +83,7 @@ func (p *program) completions(root *cobra.Command) {
 		"reply":            first(p.offer(p.received)),
 		"status":           first(p.offer(p.sentIDs)),
 		"thread":           first(p.offer(p.received)),
+		"forward":          first(p.offer(p.received)),
 		"agent show":       first(p.offer(p.names)),
 		"agent update":     first(p.offer(p.names)),
 		"agent delete":     first(p.offer(p.names)),

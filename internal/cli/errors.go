@@ -54,8 +54,9 @@ const (
 	codeNoBackup    amtp.Code = "NO_BACKUP"
 	codeNoProfile             = profile.CodeNoProfile
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
-	codePrivate     amtp.Code = "PRIVATE"  // the content of a message is the user's secret
-	codeUnproven    amtp.Code = "UNPROVEN" // the sender of the message to answer is not proven
+	codePrivate     amtp.Code = "PRIVATE"   // the content of a message is the user's secret
+	codeAutomatic   amtp.Code = "AUTOMATIC" // a program wrote the message to answer by itself
+	codeUnproven    amtp.Code = "UNPROVEN"  // the sender of the message to answer is not proven
 
 	codeNoManager     amtp.Code = "NO_SERVICE_MANAGER"
 	codeServiceFailed amtp.Code = "SERVICE_FAILED"

@@ -74,6 +74,7 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 
 	codePrivate: {"The message contains a key, a config file or a file of a data directory; it was not sent.",
 		"without it"},
+	codeAutomatic: {"A gateway wrote the message by itself, so nobody would read an answer.", "no"},
 	codeUnproven: {"Nobody proved who wrote the message that should be answered.",
 		"with `--unproven`, if that is meant"},
 	codeUsage:       {"The command line, or the configuration, is wrong.", "no"},

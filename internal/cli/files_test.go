@@ -37,6 +37,7 @@ var named = map[string]string{
 	"send --payload-file":      "reads",
 	"reply --text-file":        "reads",
 	"reply --payload-file":     "reads",
+	"forward --text-file":      "reads",
 	"profile allow DIR":        "reads",
 	"profile deny DIR":         "reads",
 	"serve --config":           "reads",
@@ -55,7 +56,7 @@ var settingsOf = []string{"serve", "config check", "config show", "service insta
 	"keys reset", "domain records", "domain print"}
 
 // othersFirst are commands that check other things before the file.
-var othersFirst = []string{"domain", "join", "send", "reply", "inbox", "unregister"}
+var othersFirst = []string{"domain", "join", "send", "reply", "forward", "inbox", "unregister"}
 
 // filesOf lists what a command line may name.
 func filesOf(cmd *cobra.Command) (list []string) {

@@ -56,7 +56,7 @@ var everyCommand = []string{
 	"send --to bob@localhost --text hi", "inbox", "read m1", "ack m1", "status m1", "sent", "discover",
 	"whoami", "whoami --check", "setup --name alice", "agent list", "agent show", "agent update --role x",
 	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes",
-	"unregister --yes", "reply m1 --text hi", "thread m1", "threads",
+	"unregister --yes", "reply m1 --text hi", "thread m1", "threads", "forward m1 bob@localhost",
 	"queue list", "queue show 12", "queue retry 12", "queue cancel --all", "dead list", "dead show 7", "dead redrive 7",
 	"dead purge --all",
 	"peer list", "peer add far.lan https://192.168.1.7:8443", "peer check far.lan", "peer remove far.lan", "peer self",

@@ -252,62 +252,6 @@ func readAll(t *testing.T, name string) string {
 	return string(b)
 }
 
-// TestReply answers only the proven sender, with the subject.
-func TestReply(t *testing.T) {
-	message := func(sender, trust string) string {
-		return fmt.Sprintf(`{"message_id":"m1","sender":%q,"timestamp":"2026-11-22T17:21:51Z","trust":%q,"subject":"Prices","status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`,
-			sender, trust)
-	}
-	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}})
-	u := alice(t, g)
-	for _, tt := range []struct {
-		sender, trust, words string
-		exit                 int
-		want                 string
-	}{
-		{"bob@localhost", "local", "--text yes", 0,
-			`"recipients":["bob@localhost"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
-		{"bob@shop.example", "verified", `--payload {"ok":true} --subject Other --header a=b --schema agntcy:a.b.v1`, 0,
-			`"recipients":["bob@shop.example"],"subject":"Other","schema":"agntcy:a.b.v1","headers":{"a":"b"},"payload":{"ok":true},"in_reply_to":"m1"`},
-		{"`./build`@evil.example", "verified", "--text yes", 0,
-			"\"recipients\":[\"`./build`@evil.example\"],\"subject\":\"Prices\",\"payload\":{\"text\":\"yes\"},\"in_reply_to\":\"m1\""},
-		{"x@evil.example", "unverified", "--text yes", 8, ""},
-		{"x@evil.example", "bridged", "--text yes", 8, ""},
-		{"x@evil.example", "", "--text yes", 8, ""},
-		{"x@evil.example", "unverified", "--text yes --unproven", 0,
-			`"recipients":["x@evil.example"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
-		{"bob@localhost", "local", "", 2, ""},
-		{"bob@localhost", "local", "--text amtp_secret-of-alice", 8, ""},
-	} {
-		g.answers["GET /v1/messages/m1"] = fakeAnswer{200, message(tt.sender, tt.trust)}
-		g.asked = nil
-		got := u.run(append([]string{"reply", "m1", "--idempotency-key", "k1"}, strings.Fields(tt.words)...)...)
-		sent := ""
-		for _, r := range g.asked {
-			sent += r.body
-		}
-		want := tt.want
-		if want != "" {
-			want = `{"version":"1.0","idempotency_key":"k1","sender":"alice@localhost",` + want + `}`
-		}
-		if got.exit != tt.exit || sent != want {
-			t.Errorf("reply to %s, %s %s: %+v\nsent %s\nwant %s", tt.sender, tt.trust, tt.words, got, sent, want)
-		}
-		if strings.Contains(got.stdout+got.stderr, "`./build") {
-			t.Errorf("the address is shown bare: %+v", got)
-		}
-	}
-	g.answers["GET /v1/messages/m1"] = fakeAnswer{200, strings.Replace(message("alice@localhost", "local"),
-		`"recipients":[{"address":"alice`, `"recipients":[{"address":"bob`, 1)}
-	if got := u.run("reply", "m1", "--text", "x"); got.exit != 2 ||
-		!strings.Contains(got.stderr, "You wrote the message m1 yourself") {
-		t.Errorf("reply to oneself: %+v", got)
-	}
-	if got := u.run("reply", "--text", "x"); got.exit != 2 {
-		t.Errorf("reply to nothing: %+v", got)
-	}
-}
-
 // TestInReplyToIsAMessage: a mistyped id begins no thread.
 func TestInReplyToIsAMessage(t *testing.T) {
 	g := mailbox(t, first3)
