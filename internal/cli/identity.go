@@ -39,7 +39,7 @@ func (p *program) identity() (*profile.Identity, error) {
 // same agent at the same gateway.
 func (p *program) again() (flags string) {
 	for _, f := range []struct{ name, value string }{{"profile", p.profile}, {"config", p.configFile},
-		{"gateway", p.gateway}} {
+		{"gateway", p.gateway}, {"mailbox", p.mailbox}} {
 		if f.value != "" {
 			flags += " --" + f.name + " " + render.ShellWord(render.Clean(f.value))
 		}

@@ -15,6 +15,8 @@ const (
 	KindRemote Kind = iota + 1 // delivers a message to the gateway of another domain
 	KindPush                   // delivers a message to the endpoint of a local agent
 	KindReport                 // tells a local sender which deliveries failed
+	KindDeadline               // tells a local sender that an answer did not come in time
+	KindExpiry                 // ends a message that is of no use any more
 )
 
 // The number of attempts that may run at once at one destination.
@@ -33,12 +35,15 @@ type kindRow struct {
 	width    int    // attempts that may be made at once at one destination
 	decides  bool   // its deliveries wait for it; without that, its payload names its subject
 	internal bool   // an attempt stays within this gateway
+	whole    bool   // its subject is the message itself, and not some of its deliveries
 }
 
 var kinds = []kindRow{
 	{kind: KindRemote, name: "remote", prefix: "", width: MaxWidth, decides: true, internal: false},
 	{kind: KindPush, name: "push", prefix: "push:", width: smallWidth, decides: true, internal: false},
 	{kind: KindReport, name: "report", prefix: "report:", width: smallWidth, decides: false, internal: true},
+	{kind: KindDeadline, name: "deadline", prefix: "deadline:", width: smallWidth, internal: true, whole: true},
+	{kind: KindExpiry, name: "expiry", prefix: "expiry:", width: smallWidth, internal: true, whole: true},
 }
 
 // Kinds returns all kinds.
@@ -70,13 +75,21 @@ func (k Kind) Decides() bool { return k.row().decides }
 // system.
 func (k Kind) Internal() bool { return k.row().internal }
 
+// Whole reports whether the subject of a job is the message itself. Such a job has one
+// recipient without an address, whose result is that of the job.
+func (k Kind) Whole() bool { return k.row().whole }
+
 // Destination is the place to which jobs deliver. Jobs for one destination fail
 // together, and never delay those for another. It is a domain in lower case, one of the
-// names that PushTo returns, or Reports. A domain has no colon.
+// names that PushTo returns, or one within this gateway. A domain has no colon.
 type Destination string
 
-// Reports is the destination of reports of failures: inboxes of this gateway.
-const Reports Destination = "report:"
+// Destinations within this gateway.
+const (
+	Reports   Destination = "report:"   // reports of failures, to inboxes
+	Deadlines Destination = "deadline:" // notices that an answer did not come in time, to inboxes
+	Expiries  Destination = "expiry:"   // the ends of messages
+)
 
 // PushTo returns the destination of pushes to a local agent.
 func PushTo(agent AgentID) Destination {

@@ -50,6 +50,7 @@ type Store interface {
 	SenderDomains
 	Documents
 	Leases
+	Lapses
 	Receipts
 	Takings
 	Clocks
@@ -270,6 +271,14 @@ type Acceptance struct {
 	// began to sign. An earlier message of ClassAnonymous with the same content is then
 	// the same message.
 	Unsigned bool
+	// Later is stored as jobs with a new message; a retry stores none.
+	Later []Later
+}
+
+// Later is work on a message at a later time. Its kind is one whose Whole is true.
+type Later struct {
+	Destination Destination
+	At          time.Time
 }
 
 // Recipient is one recipient of a message: a local agent, or an address in another

@@ -146,7 +146,7 @@ func jobView(j *gateway.Parcel) admin.QueuedJob {
 		ID: admin.JobID(j.ID), Kind: j.Destination.Kind().String(), Destination: string(j.Destination),
 		State:     j.State.String(),
 		MessageID: j.Message, Sender: j.Envelope.Sender, Subject: j.Envelope.Subject,
-		Recipients: make([]amtp.RecipientStatus, len(j.Recipients)), Size: j.Size, Attempts: j.Attempts,
+		Recipients: make([]amtp.RecipientStatus, 0, len(j.Recipients)), Size: j.Size, Attempts: j.Attempts,
 		CreatedAt: amtp.Time{Time: j.Begun}, FirstAttempt: amtp.Time{Time: j.FirstTry},
 		LastAttempt: amtp.Time{Time: j.LastTry},
 		NextAttempt: amtp.Time{Time: j.Due}, LeasedUntil: amtp.Time{Time: j.Lease},
@@ -154,7 +154,9 @@ func jobView(j *gateway.Parcel) admin.QueuedJob {
 		RedrivenAt: amtp.Time{Time: j.Redriven},
 	}
 	for i := range j.Recipients {
-		v.Recipients[i] = j.Recipients[i].Status()
+		if !j.Destination.Kind().Whole() {
+			v.Recipients = append(v.Recipients, j.Recipients[i].Status())
+		}
 	}
 	return v
 }

@@ -54,6 +54,9 @@ type JobRow struct {
 // cannot be read. It is no error, so that a damaged row does not hide the other rows of
 // a list.
 func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
+	if r.Seq == 0 {
+		return gateway.Delivery{} // of a job whose subject is the message itself
+	}
 	d := gateway.Delivery{
 		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered),
 		Acked: FromMicros(r.Acked),

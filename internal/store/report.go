@@ -21,6 +21,10 @@ func EncodeReport(failed []int64) string {
 	return string(text)
 }
 
+// WholeMessage is the payload of a job whose subject is the message itself: the number 0,
+// which no delivery has.
+var WholeMessage = EncodeReport([]int64{0})
+
 // DecodeReport returns the deliveries that a report's payload names. A payload that cannot
 // be read names none; the report then names the message alone.
 func DecodeReport(payload string) []int64 {
@@ -42,8 +46,11 @@ func withdraw(payload string, again []int64) (rest string, changed bool) {
 // Carried returns the deliveries of the job's parcel. rows are the deliveries that wait
 // for the job or, for a job that decides none, all deliveries of its message.
 func (j *QueuedJob) Carried(rows []DeliveryRow) []DeliveryRow {
-	if j.Destination.Kind().Decides() {
+	switch {
+	case j.Destination.Kind().Decides():
 		return rows
+	case j.Destination.Kind().Whole():
+		return []DeliveryRow{{}}
 	}
 	failed := DecodeReport(j.Payload)
 	return slices.DeleteFunc(rows, func(d DeliveryRow) bool { return !slices.Contains(failed, d.Seq) })

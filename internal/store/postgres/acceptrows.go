@@ -51,6 +51,7 @@ type jobRows struct {
 	due         []int64
 	size        []int64
 	turn        []int64
+	payload     []string // "" for a job that decides deliveries
 }
 
 // deliveryRows refer to the jobs of new messages by their index in jobRows, from 1, and
@@ -72,6 +73,9 @@ func (m *acceptRows) message(in *store.Incoming, row int64, id uuid.UUID, given,
 	m.messages = append(m.messages, messageRow{Incoming: in, row: row, uuid: id, given: given, thread: thread})
 	if given != "" {
 		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
+	}
+	for _, l := range in.Later {
+		m.jobs.add(row, l.Destination, in.Flow(), store.Micros(l.At), len(in.Message.Raw()), store.WholeMessage)
 	}
 }
 
@@ -137,7 +141,7 @@ func (m *acceptRows) jobFor(to *addressing, d gateway.Destination, at int64) (id
 	if place := to.added[d]; place != 0 {
 		return 0, place
 	}
-	place = m.jobs.add(to.row, d, to.Flow(), at, len(to.Message.Raw()))
+	place = m.jobs.add(to.row, d, to.Flow(), at, len(to.Message.Raw()), "")
 	if to.added == nil {
 		to.added = make(map[gateway.Destination]int64, 1)
 	}
@@ -146,10 +150,11 @@ func (m *acceptRows) jobFor(to *addressing, d gateway.Destination, at int64) (id
 }
 
 // add adds a job that is due at that time, and returns its index, from 1.
-func (j *jobRows) add(message int64, d gateway.Destination, flow gateway.Flow, due int64, size int) int64 {
+func (j *jobRows) add(message int64, d gateway.Destination, flow gateway.Flow, due int64, size int,
+	payload string) int64 {
 	j.message, j.destination = append(j.message, message), append(j.destination, d)
 	j.due, j.size = append(j.due, due), append(j.size, int64(size))
-	j.turn = append(j.turn, int64(gateway.TurnOf(flow, 0)))
+	j.turn, j.payload = append(j.turn, int64(gateway.TurnOf(flow, 0))), append(j.payload, payload)
 	return int64(len(j.message))
 }
 
@@ -166,9 +171,10 @@ const (
 				priority)`
 	insertAlias = `INSERT INTO alias (id, agent, sender, variant, message)
 		SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[])`
-	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
-		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0, turn
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (id, message, destination, due, size, turn)`
+	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn, payload)
+		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0, turn, nullif(payload, '')
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+			u (id, message, destination, due, size, turn, payload)`
 	// Entries of an inbox are numbered under a lock on the inbox, which is held until
 	// the commit. There are fewer locks than inboxes, so that a batch never needs more
 	// locks than a server has.
@@ -320,7 +326,7 @@ func queueAliases(b *pgx.Batch, sql string, list []aliasRow) {
 func (j *jobRows) queue(b *pgx.Batch, ids []int64) {
 	if len(ids) > 0 {
 		names := column(j.destination, func(d *gateway.Destination) string { return string(*d) })
-		b.Queue(insertJob, ids, j.message, names, j.due, j.size, j.turn)
+		b.Queue(insertJob, ids, j.message, names, j.due, j.size, j.turn, j.payload)
 	}
 }
 

@@ -84,6 +84,12 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 			return gateway.Accepted{}, err
 		}
 	}
+	for _, l := range a.Later {
+		_, err := w.insertJob(to.message, l.Destination, a.Flow(), l.At, len(a.Message.Raw()), store.WholeMessage)
+		if err != nil {
+			return gateway.Accepted{}, err
+		}
+	}
 	w.keepsPrefetch = true
 	return gateway.Accepted{ID: id, Deliveries: to.before}, nil
 }

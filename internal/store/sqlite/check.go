@@ -238,12 +238,12 @@ var queueing = []nothing{
 		[]any{int(gateway.Queued), gateway.KindPush.Prefix()}},
 	{"jobs", "every job has its message and something to carry", "jobs without their message or without a delivery",
 		`SELECT count(*) FROM job j WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = j.message AND m.body IS NOT NULL)
-			OR destination <> ?2 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id AND d.state = ?1)
+			OR destination NOT IN (?2, ?5, ?6) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id AND d.state = ?1)
 			OR destination = ?2 AND CASE WHEN json_valid(payload) THEN coalesce(json_array_length(payload, '$.failed'), 0) = 0
 				OR EXISTS (SELECT 1 FROM json_each(payload, '$.failed') f WHERE NOT EXISTS
-					(SELECT 1 FROM delivery d WHERE d.seq = f.value AND d.message = j.message AND d.state IN (?3, ?4, ?5))) ELSE 1 END`,
+					(SELECT 1 FROM delivery d WHERE d.seq = f.value AND d.message = j.message AND d.state IN (?3, ?4, ?7))) ELSE 1 END`,
 		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired),
-			int(gateway.Rejected)}},
+			string(gateway.Deadlines), string(gateway.Expiries), int(gateway.Rejected)}},
 	{"attempts", "every job counts its attempts, and is leased while one is made",
 		"jobs whose state, lease and counts do not agree, or that are there twice",
 		`SELECT count(*) FROM job j WHERE state NOT IN (?1, ?2, ?3) OR (state = ?2) <> (lease IS NOT NULL) OR due < lease

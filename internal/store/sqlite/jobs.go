@@ -75,10 +75,10 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 	return id, nil
 }
 
-// insertJob adds a job that is due now. A job for which no delivery waits has a payload.
-func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time,
+// insertJob adds a job that is due at that time. A job for which no delivery waits has a payload.
+func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, due time.Time,
 	size int, payload string) (gateway.JobID, error) {
-	at := store.Micros(now)
+	at := store.Micros(due)
 	_,
 		err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn, payload)
 			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0, ?, ?)`,
