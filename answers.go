@@ -58,11 +58,11 @@ type RecipientStatus struct {
 	AcknowledgedAt Time    `json:"acknowledged_at,omitzero"`
 	// For a recipient in another domain Read, Refused and Acknowledged are what its
 	// gateway said in a receipt, if it sends any.
-	Read         bool   `json:"read,omitempty"`
-	ReadAt       Time   `json:"read_at,omitzero"`
+	Read   bool `json:"read,omitempty"`
+	ReadAt Time `json:"read_at,omitzero"`
 	// Claimed says that a reader of the inbox works on the message now. Only the sender
 	// learns it, of a recipient of its own gateway.
-	Claimed bool `json:"claimed,omitempty"`
+	Claimed      bool   `json:"claimed,omitempty"`
 	Refused      bool   `json:"refused,omitempty"` // the recipient refused the work that was asked of it
 	RefusedAt    Time   `json:"refused_at,omitzero"`
 	ErrorCode    Code   `json:"error_code,omitempty"`

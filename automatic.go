@@ -10,6 +10,7 @@ import (
 // report of a failed delivery (AMTP §8), and receipts.
 const (
 	TypeDeliveryFailure = "delivery_failure"
+	TypeAnswerDeadline  = "answer_deadline" // no answer came by the time in the header answer-by
 	TypeReceipts        = "receipts"
 )
 

@@ -60,6 +60,7 @@ const (
 	CodeAdminAccessDenied    Code = "ADMIN_ACCESS_DENIED"
 	CodeRegistrationFailed   Code = "AGENT_REGISTRATION_FAILED"
 	CodeCancelled            Code = "CANCELLED"          // of a recipient: the delivery was cancelled
+	CodeMessageExpired       Code = "MESSAGE_EXPIRED"    // of a recipient: the time in the header expires passed
 	CodeCertificateFailed    Code = "CERTIFICATE_FAILED" // no other certificate could be obtained; the one in use stays
 	CodeInternal             Code = "INTERNAL"
 )

@@ -69,7 +69,11 @@ func spent(err error) error {
 // domain of its own also gets what writes to other domains and hears from them.
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
-	couriers := courier.Router{gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
+	couriers := courier.Router{
+		gateway.KindReport:   &automail.Reporter{Acceptor: in, Agents: a.store, Domain: domain},
+		gateway.KindDeadline: &automail.Deadline{Acceptor: in, Store: a.store, Domain: domain, Now: a.store.Now},
+		gateway.KindExpiry:   &courier.Expiry{Store: a.store, Now: a.store.Now},
+	}
 	a.couriers = couriers
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	in.Heard = a.queue.Heard

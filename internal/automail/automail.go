@@ -1,5 +1,6 @@
 // Package automail writes the messages that a gateway sends by itself: the report of a
-// failure to its sender (Reporter), the answers of the agent echo@{domain} (Echo), and
+// failure to its sender (Reporter), the notice that an answer did not come in time
+// (Deadline), the answers of the agent echo@{domain} (Echo), and
 // what an endpoint says to a push, as a reply of its agent (PushReplier).
 //
 // Every message has an id and an idempotency key that are derived from its cause. It is

@@ -62,7 +62,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	case err != nil:
 		return later(&p, amtp.CodeTemporaryFailure)
 	}
-	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
+	m, err := r.message(&p, sender.Address, failureOf(&p), about("Not delivered", &p.Envelope))
 	if err != nil || len(p.Recipients) == 0 { // the message cannot be read; its failure is reported nevertheless
 		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
 			OriginalMessageID: p.Envelope.ID, FailedRecipients: []amtp.Address{}, Failures: []failed{},
@@ -74,21 +74,27 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal,
 			Reason: "the report cannot be written"})
 	}
-	_, refused := r.Acceptor.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
-	switch {
-	case isTaken(refused), gateway.CodeOf(refused) == amtp.CodeAgentUnknown:
-		// A report that is stored already may name deliveries that were redriven meanwhile.
-		return p.All(gateway.Outcome{Event: gateway.Success})
-	case isLater(refused):
-		return later(&p, gateway.CodeOf(refused))
-	}
-	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: gateway.CodeOf(refused),
-		Reason: "the report was refused by this gateway"})
+	return deliver(ctx, r.Acceptor, &p, m, "the report")
 }
 
-// later makes the queue write the report again when the store works.
+// deliver puts a message to the sender of a parcel into its inbox. A report that is stored
+// already may name deliveries that were redriven meanwhile.
+func deliver(ctx context.Context, to gateway.Acceptor, p *gateway.Parcel, m *amtp.Message,
+	what string) gateway.Carriage {
+	_, refused := to.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
+	switch {
+	case isTaken(refused), gateway.CodeOf(refused) == amtp.CodeAgentUnknown:
+		return p.All(gateway.Outcome{Event: gateway.Success})
+	case isLater(refused):
+		return later(p, gateway.CodeOf(refused))
+	}
+	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: gateway.CodeOf(refused),
+		Reason: what + " was refused by this gateway"})
+}
+
+// later makes the queue write the message again when the store works.
 func later(p *gateway.Parcel, code amtp.Code) gateway.Carriage {
-	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: "the report cannot be stored now"})
+	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: "the message cannot be stored now"})
 	c.Down = true
 	return c
 }
@@ -113,14 +119,15 @@ func (r *Reporter) message(p *gateway.Parcel, to amtp.Address, f failure, subjec
 	})
 }
 
-func subject(p *gateway.Parcel) string {
-	if p.Envelope.Subject == "" {
-		return "Not delivered: " + string(p.Envelope.ID)
+// about is the subject of a message about another one.
+func about(what string, e *gateway.Envelope) string {
+	if e.Subject == "" {
+		return what + ": " + string(e.ID)
 	}
-	return "Not delivered: " + gateway.Short(p.Envelope.Subject)
+	return what + ": " + gateway.Short(e.Subject)
 }
 
-func about(p *gateway.Parcel) failure {
+func failureOf(p *gateway.Parcel) failure {
 	f := failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID,
 		OriginalSubject: p.Envelope.Subject}
 	for i := range p.Recipients {

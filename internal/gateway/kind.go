@@ -12,11 +12,11 @@ type Kind int
 
 // The kinds. Each has a row in the table below, and a courier.
 const (
-	KindRemote Kind = iota + 1 // delivers a message to the gateway of another domain
-	KindPush                   // delivers a message to the endpoint of a local agent
-	KindReport                 // tells a local sender which deliveries failed
-	KindDeadline               // tells a local sender that an answer did not come in time
-	KindExpiry                 // ends a message that is of no use any more
+	KindRemote   Kind = iota + 1 // delivers a message to the gateway of another domain
+	KindPush                     // delivers a message to the endpoint of a local agent
+	KindReport                   // tells a local sender which deliveries failed
+	KindDeadline                 // tells a local sender that an answer did not come in time
+	KindExpiry                   // ends a message that is of no use any more
 )
 
 // The number of attempts that may run at once at one destination.

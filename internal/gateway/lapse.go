@@ -20,4 +20,11 @@ type Lapses interface {
 	// call looks at MaxScan messages of the thread. ErrNotFound when the agent has no such
 	// message.
 	Answerers(ctx context.Context, by Acting, id amtp.MessageID) ([]amtp.Address, error)
+
+	// EndMessage ends what a message still has before it: its deliveries that wait for an
+	// attempt or in an inbox become Expired with MESSAGE_EXPIRED, and are dead letters. A
+	// sender here gets a report, as by Settle. A delivery under a live lease, of a reader
+	// or of an attempt, stays as it is; open says that there is one. ErrNotFound when the
+	// message is gone.
+	EndMessage(ctx context.Context, id amtp.MessageID, now time.Time) (open bool, err error)
 }

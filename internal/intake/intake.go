@@ -114,6 +114,10 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if err := list.checkExpanded(); err != nil {
 		return nil, err
 	}
+	later, err := in.later(p, m, sender, now)
+	if err != nil {
+		return nil, err
+	}
 	envelope := in.envelope(p, m, sender, request, now)
 	if refused := in.check(ctx, &Candidate{&p, m, &envelope, list}); refused != nil {
 		return nil, refused
@@ -125,6 +129,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		Message:    m,
 		Recipients: list.chosen(),
 		Unsigned:   p.Class() == gateway.ClassDomain && p.NewlySigns,
+		Later:      later,
 	})
 	switch {
 	case err == nil:

@@ -87,6 +87,15 @@ func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) 
 	return e
 }
 
+// EndJob returns the ending of a job whose message has expired.
+func EndJob(j QueuedJob, waiting []WaitingDelivery, now time.Time) Ending {
+	e := GiveUp(j, waiting, now, true)
+	for i := range e.Results {
+		e.Results[i].Code, e.Results[i].Reason = amtp.CodeMessageExpired, expiredReason
+	}
+	return e
+}
+
 // MayReport reports whether failures of the job are reported, provided that the sender
 // lives.
 func (e *Ending) MayReport() bool {

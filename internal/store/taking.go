@@ -99,6 +99,20 @@ func (r *TakeRow) Spend(now int64, dir *Directory) (d DroppedRow, err error) {
 	return d, err
 }
 
+// End returns what is written when the message has expired. open is true for a delivery
+// that a reader works on: it stays.
+func (r *TakeRow) End(now int64, dir *Directory) (d DroppedRow, open bool, err error) {
+	if r.Token != 0 && r.Hidden > now {
+		return d, true, nil
+	}
+	d = r.drop(now, dir, amtp.CodeMessageExpired, expiredReason)
+	d.State, err = gateway.Next(r.State, gateway.GiveUp)
+	return d, false, err
+}
+
+// expiredReason is the reason of deliveries that ended because the message expired.
+const expiredReason = "the message expired before the recipient was done with it"
+
 // Reject returns what is written when the recipient rejects a delivery. due is false
 // when it did so before, and then Now is when.
 func (r *TakeRow) Reject(key string, token gateway.LeaseToken, reason string, now int64,

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -32,4 +34,66 @@ func (s *Store) Answerers(ctx context.Context, by gateway.Acting, id amtp.Messag
 		return err
 	})
 	return list, err
+}
+
+// EndMessage ends what a message still has before it.
+func (s *Store) EndMessage(ctx context.Context, id amtp.MessageID, now time.Time) (open bool, err error) {
+	err = s.writeBackground(ctx, 512, func(w *writer) error {
+		open = false
+		row, err := w.find(gateway.Reader{Everyone: true}, id)
+		if err == nil && row == 0 {
+			err = gateway.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		boxed, err := w.numbers(`SELECT seq FROM delivery INDEXED BY delivery_message
+				WHERE message = ? AND agent <> 0 AND pushed IS NULL AND state = ?`, row, int64(gateway.Delivered))
+		if err != nil {
+			return err
+		}
+		for _, seq := range boxed {
+			if open, err = w.endBoxed(seq, store.Micros(now), open); err != nil {
+				return err
+			}
+		}
+		jobs, err := w.numbers(`SELECT id FROM job INDEXED BY job_message WHERE message = ? AND payload IS NULL`, row)
+		for i := 0; err == nil && i < len(jobs); i++ {
+			open, err = w.endJob(gateway.JobID(jobs[i]), now, open)
+		}
+		return err
+	})
+	return open, err
+}
+
+// endBoxed ends a delivery in an inbox. It returns true for one that a reader works on,
+// and before otherwise.
+func (w *writer) endBoxed(seq, now int64, before bool) (open bool, err error) {
+	r, err := w.takeRow(seq)
+	if err != nil {
+		return before, err
+	}
+	d, open, err := r.End(now, w.dir)
+	if err != nil || open {
+		return true, err
+	}
+	return before, w.drop(&r, 0, &d)
+}
+
+// endJob ends the deliveries that wait for a job. It returns true for a job under way,
+// and before otherwise.
+func (w *writer) endJob(id gateway.JobID, now time.Time, before bool) (open bool, err error) {
+	j, err := w.idle(id, now)
+	if errors.Is(err, gateway.ErrConflict) {
+		return true, nil
+	}
+	if err != nil {
+		return before, err
+	}
+	waiting, err := w.waiting(&j)
+	if err != nil {
+		return before, err
+	}
+	end := store.EndJob(j, waiting, now)
+	return before, w.settle(&end, waiting)
 }

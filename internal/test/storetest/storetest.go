@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Keys", unlocking()},
 		{"Acting", acting()},
 		{"Members", membership()},
+		{"Later work", lapsing()},
 		{"Peers", peering()},
 		{"Documents", sealing()},
 		{"Receipts", telling()},
