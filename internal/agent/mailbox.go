@@ -27,7 +27,7 @@ func (s *Agents) Mailbox(ctx context.Context, p gateway.Principal, address strin
 	}
 	if err == nil {
 		shared, err := s.Store.AgentNamed(ctx, a)
-		if err == nil && shared.Kind == gateway.KindMailbox && shared.Has(p.Agent.ID) {
+		if err == nil && shared.Kind == gateway.SharedMailbox && shared.Has(p.Agent.ID) {
 			return Mailbox{gateway.Acting{Agent: shared.ID, Key: p.KeyID}, shared.Address}, nil
 		}
 		if err != nil && !errors.Is(err, gateway.ErrNotFound) {

@@ -13,7 +13,7 @@ import (
 // kindOf returns the kind for the word of a registration.
 func kindOf(word string) (gateway.AgentKind, error) {
 	switch kind := gateway.AgentKind(word); kind {
-	case gateway.KindAgent, gateway.KindMailbox, gateway.KindGroup:
+	case gateway.SingleAgent, gateway.SharedMailbox, gateway.MemberGroup:
 		return kind, nil
 	}
 	return "", fmt.Errorf("kind must be mailbox or group, not %.40q", word)
@@ -23,9 +23,9 @@ func kindOf(word string) (gateway.AgentKind, error) {
 // A mailbox has agents as its members; a group has agents and mailboxes.
 func (s *Agents) members(ctx context.Context, kind gateway.AgentKind, addresses []string) ([]gateway.AgentID, error) {
 	switch {
-	case kind == gateway.KindAgent && len(addresses) > 0:
+	case kind == gateway.SingleAgent && len(addresses) > 0:
 		return nil, errors.New("only a mailbox or a group has members")
-	case kind == gateway.KindAgent:
+	case kind == gateway.SingleAgent:
 		return nil, nil
 	case len(addresses) > gateway.MaxMembers:
 		return nil, fmt.Errorf("at most %d members are allowed", gateway.MaxMembers)
@@ -42,7 +42,7 @@ func (s *Agents) members(ctx context.Context, kind gateway.AgentKind, addresses 
 			return nil, fmt.Errorf("the member %.80q is no agent of this gateway", text)
 		case err != nil:
 			return nil, err
-		case member.Kind == gateway.KindGroup || kind == gateway.KindMailbox && member.Kind != gateway.KindAgent:
+		case member.Kind == gateway.MemberGroup || kind == gateway.SharedMailbox && member.Kind != gateway.SingleAgent:
 			return nil, fmt.Errorf("%s is a %s and cannot be a member of a %s", member.Address, member.Kind, kind)
 		}
 		if !slices.Contains(list, member.ID) {
@@ -115,7 +115,7 @@ func (c *memberChange) apply(a *gateway.Agent) error {
 
 // needAgentKind refuses an operation that a mailbox or a group does not have.
 func needAgentKind(a *gateway.Agent) error {
-	if a.Kind == gateway.KindAgent {
+	if a.Kind == gateway.SingleAgent {
 		return nil
 	}
 	return amtp.Errorf(amtp.CodeInvalidRequest, "%s is a %s and has no key; its members use their own keys.", a.Address,
@@ -124,7 +124,7 @@ func needAgentKind(a *gateway.Agent) error {
 
 // checkKind returns an error for a mailbox or a group that is to receive by push.
 func checkKind(a *gateway.Agent) error {
-	if a.Kind != gateway.KindAgent && a.DeliveryMode != "pull" {
+	if a.Kind != gateway.SingleAgent && a.DeliveryMode != "pull" {
 		return fmt.Errorf("a %s does not receive by push", a.Kind)
 	}
 	return nil

@@ -126,7 +126,7 @@ func checkRepeatKey(key string) error {
 // on the content of the request. So a repetition is distinguished from another
 // registration with that idempotency key, and nothing more is stored.
 func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, key gateway.Key, err error) {
-	if a.Kind != gateway.KindAgent {
+	if a.Kind != gateway.SingleAgent {
 		return "", key, nil
 	}
 	if n.IdempotencyKey == "" {
@@ -172,7 +172,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	if err != nil {
 		return r, err
 	}
-	if n.IdempotencyKey == "" || a.Kind != gateway.KindAgent {
+	if n.IdempotencyKey == "" || a.Kind != gateway.SingleAgent {
 		return r, taken
 	}
 	made := *asked

@@ -116,8 +116,8 @@ func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Addres
 			s.Answered = append(s.Answered, r.Address)
 			continue
 		}
-		s.Waiting = append(s.Waiting, known{Address: r.Address, Status: r.Status, Read: r.Read, Claimed: r.Claimed,
-			Acknowledged: r.Acknowledged, Attempts: r.Attempts, ErrorCode: r.ErrorCode})
+		s.Waiting = append(s.Waiting, known{Address: r.Address, Status: r.Status, Read: r.Read,
+			Claimed: rec.Deliveries[i].IsClaimed(d.Now()), Acknowledged: r.Acknowledged, Attempts: r.Attempts, ErrorCode: r.ErrorCode})
 	}
 	if len(s.Waiting) == 0 {
 		return nil, nil

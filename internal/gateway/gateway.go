@@ -52,9 +52,9 @@ type AgentKind string
 
 // The kinds. They are stored.
 const (
-	KindAgent   AgentKind = ""        // one agent with its own keys
-	KindMailbox AgentKind = "mailbox" // an inbox that its members share; it has no key of its own
-	KindGroup   AgentKind = "group"   // a list of members, each of which gets what is sent to it
+	SingleAgent   AgentKind = ""        // one agent with its own keys
+	SharedMailbox AgentKind = "mailbox" // an inbox that its members share; it has no key of its own
+	MemberGroup   AgentKind = "group"   // a list of members, each of which gets what is sent to it
 )
 
 // MaxMembers is the most members that a shared mailbox or a group has.

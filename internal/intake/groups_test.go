@@ -43,9 +43,9 @@ func states(list []amtp.RecipientStatus) []string {
 
 func TestGroups(t *testing.T) {
 	h := openHouse(t)
-	h.share(gateway.KindGroup, "team", "alice", "bob")
-	h.share(gateway.KindGroup, "only", "bob")
-	h.share(gateway.KindGroup, "empty")
+	h.share(gateway.MemberGroup, "team", "alice", "bob")
+	h.share(gateway.MemberGroup, "only", "bob")
+	h.share(gateway.MemberGroup, "empty")
 	const alice, bob = "alice@ours.example", "bob@ours.example"
 	for _, tc := range []struct {
 		who, from string
@@ -96,7 +96,7 @@ func TestGroups(t *testing.T) {
 // of them can be reached.
 func TestGroupsHideTheirMembers(t *testing.T) {
 	h := openHouse(t)
-	h.share(gateway.KindGroup, "team", "alice", "bob")
+	h.share(gateway.MemberGroup, "team", "alice", "bob")
 	h.door.Checks = append(h.door.Checks, func(_ context.Context, c *intake.Candidate) error {
 		for i := range c.Recipients {
 			c.Refuse(i, amtp.CodeAccessDenied, c.Address(i).String()+" wants none")
@@ -115,8 +115,8 @@ func TestGroupsHideTheirMembers(t *testing.T) {
 
 func TestMailboxSender(t *testing.T) {
 	h := openHouse(t)
-	support := h.share(gateway.KindMailbox, "support", "alice")
-	h.share(gateway.KindGroup, "team", "alice")
+	support := h.share(gateway.SharedMailbox, "support", "alice")
+	h.share(gateway.MemberGroup, "team", "alice")
 	if _, refused := h.accept(h.door, "alice", "support@ours.example", "bob@ours.example"); refused != nil {
 		t.Fatalf("a member writes for its mailbox: %v", refused)
 	}

@@ -210,7 +210,7 @@ func (in *Intake) mailbox(ctx context.Context, member *gateway.Agent, claimed am
 		return w, false, nil
 	case err != nil:
 		return w, false, err
-	case box.Kind != gateway.KindMailbox || !box.Has(member.ID):
+	case box.Kind != gateway.SharedMailbox || !box.Has(member.ID):
 		return w, false, nil
 	}
 	return writer{address: box.Address, agent: box.ID, author: member.ID}, true, nil

@@ -56,7 +56,7 @@ func (in *Intake) local(ctx context.Context, r *recipient, a amtp.Address) (grou
 		return nil
 	}
 	r.to, r.status.Address = gateway.Recipient{Agent: agent.ID}, agent.Address
-	if agent.Kind == gateway.KindGroup {
+	if agent.Kind == gateway.MemberGroup {
 		return agent
 	}
 	return nil

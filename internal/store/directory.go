@@ -245,7 +245,7 @@ func (d *Directory) Ended(by gateway.Acting) error {
 	e := d.agent[by.Agent]
 	if e == nil || !e.has(by.Key) && !slices.ContainsFunc(e.Members, func(id gateway.AgentID) bool {
 		member := d.agent[id]
-		return e.Kind == gateway.KindMailbox && member != nil && member.has(by.Key)
+		return e.Kind == gateway.SharedMailbox && member != nil && member.has(by.Key)
 	}) {
 		return gateway.ErrRevoked
 	}

@@ -21,7 +21,7 @@ func (d *Directory) Mailboxes(member gateway.AgentID) []*gateway.Agent {
 
 // join enters a living mailbox for its members.
 func (d *Directory) join(e *entry) {
-	if e.Kind != gateway.KindMailbox {
+	if e.Kind != gateway.SharedMailbox {
 		return
 	}
 	for _, member := range e.Members {
@@ -33,7 +33,7 @@ func (d *Directory) join(e *entry) {
 
 // leave undoes join.
 func (d *Directory) leave(e *entry) {
-	if e.Kind != gateway.KindMailbox {
+	if e.Kind != gateway.SharedMailbox {
 		return
 	}
 	for _, member := range e.Members {

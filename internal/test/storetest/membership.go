@@ -56,7 +56,7 @@ func (w *world) refusesIn(p, mailbox person) {
 
 func memberActs(w *world) {
 	alice, bob, mallory := w.agent("alice"), w.agent("bob"), w.agent("mallory")
-	support := w.shared(gateway.KindMailbox, "support", alice, bob)
+	support := w.shared(gateway.SharedMailbox, "support", alice, bob)
 	for _, p := range []person{alice, bob} {
 		for i, err := range w.actsIn(p, support) {
 			if err != nil {
@@ -85,9 +85,9 @@ func (w *world) finds(p person, mailboxes ...person) {
 
 func membersFindThem(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	support := w.shared(gateway.KindMailbox, "support", alice, bob)
-	sales := w.shared(gateway.KindMailbox, "sales", alice)
-	w.shared(gateway.KindGroup, "team", alice, bob)
+	support := w.shared(gateway.SharedMailbox, "support", alice, bob)
+	sales := w.shared(gateway.SharedMailbox, "sales", alice)
+	w.shared(gateway.MemberGroup, "team", alice, bob)
 	w.finds(alice, support, sales)
 	w.finds(bob, support)
 	w.remove(support)
@@ -97,7 +97,7 @@ func membersFindThem(w *world) {
 
 func memberLeaves(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	support := w.shared(gateway.KindMailbox, "support", alice, bob)
+	support := w.shared(gateway.SharedMailbox, "support", alice, bob)
 	_, err := w.store.UpdateAgent(w.ctx, gateway.Acting{}, support.ID, func(a *gateway.Agent) error {
 		a.Members = []gateway.AgentID{alice.ID}
 		return nil
@@ -110,22 +110,22 @@ func memberLeaves(w *world) {
 
 func memberRemoved(w *world) {
 	alice := w.agent("alice")
-	support := w.shared(gateway.KindMailbox, "support", alice)
+	support := w.shared(gateway.SharedMailbox, "support", alice)
 	w.remove(alice)
 	w.refusesIn(alice, support)
 }
 
 func groupHasNoInbox(w *world) {
 	alice := w.agent("alice")
-	w.refusesIn(alice, w.shared(gateway.KindGroup, "team", alice))
+	w.refusesIn(alice, w.shared(gateway.MemberGroup, "team", alice))
 }
 
 func membersAreStored(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	team := w.shared(gateway.KindGroup, "team", alice, bob)
+	team := w.shared(gateway.MemberGroup, "team", alice, bob)
 	found, err := w.store.AgentNamed(w.ctx, team.Address)
 	w.works("AgentNamed", err)
-	if found.Kind != gateway.KindGroup || !slices.Equal(found.Members, []gateway.AgentID{alice.ID, bob.ID}) {
+	if found.Kind != gateway.MemberGroup || !slices.Equal(found.Members, []gateway.AgentID{alice.ID, bob.ID}) {
 		w.Errorf("the group = kind %q, members %v; want group with %d and %d", found.Kind, found.Members, alice.ID,
 			bob.ID)
 	}
@@ -136,7 +136,7 @@ func membersAreStored(w *world) {
 
 func authorIsStored(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	support := w.shared(gateway.KindMailbox, "support", alice)
+	support := w.shared(gateway.SharedMailbox, "support", alice)
 	a := w.acceptance(letter{from: support, to: []person{bob}})
 	a.By, a.Author = gateway.Acting{Agent: alice.ID, Key: alice.key.ID}, alice.ID
 	got, err := w.store.Accept(w.ctx, a)
