@@ -22,6 +22,7 @@ func (a *App) parts() map[string]worker {
 		"claim":  {run: a.watchClaim, vital: true},
 		"purge":  {run: a.alone("purge", a.newPurger().Run).Run},
 		"expiry": {run: a.alone("expiry", a.newExpiry().Run).Run},
+		"search": {run: a.alone("search", (&indexer{store: a.store, log: a.log}).Run).Run},
 		"queue":  {run: a.queue.Run, vital: true},
 		"limits": {run: a.limits.Run},
 	}

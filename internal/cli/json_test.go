@@ -14,6 +14,7 @@ var everything = map[string]fakeAnswer{
 	"GET /v1/messages/m1/status":    {200, `{"message_id":"m1","status":"delivered","recipients":[]}`},
 	"GET /v1/inbox/alice@localhost": {200, inboxOfAlice},
 	"GET /v1/threads/m1":            {200, `{"thread_id":"m1","count":0,"has_more":false,"next_cursor":"t1","messages":[]}`},
+	"GET /v1/search":                {200, `{"messages":[],"count":0,"has_more":false,"behind":0}`},
 	"GET /v1/threads":               {200, `{"threads":[],"has_more":false}`},
 
 	"POST /v1/inbox/alice@localhost/m1/read": {200, `{}`},
@@ -57,6 +58,7 @@ var everyCommand = []string{
 	"whoami", "whoami --check", "setup --name alice", "agent list", "agent show", "agent update --role x",
 	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes",
 	"unregister --yes", "reply m1 --text hi", "thread m1", "threads", "forward m1 bob@localhost",
+	"search word",
 	"queue list", "queue show 12", "queue retry 12", "queue cancel --all", "dead list", "dead show 7", "dead redrive 7",
 	"dead purge --all",
 	"peer list", "peer add far.lan https://192.168.1.7:8443", "peer check far.lan", "peer remove far.lan", "peer self",

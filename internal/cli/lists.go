@@ -31,11 +31,12 @@ const (
 	fromInbox   = "inbox"
 	fromSent    = "sent"
 	fromThreads = "threads"
+	fromSearch  = "search"
 )
 
 // shownList is the content of such a file.
 type shownList struct {
-	What string           `json:"what"` // fromInbox, fromSent or fromThreads
+	What string           `json:"what"` // fromInbox, fromSent, fromThreads or fromSearch
 	At   time.Time        `json:"at"`
 	IDs  []amtp.MessageID `json:"ids"`
 	From int              `json:"from"` // the number of the first

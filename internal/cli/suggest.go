@@ -17,7 +17,7 @@ var meantBy = map[string]string{
 	"signup": "setup --name NAME", "auth": "setup --name NAME",
 	"logout": "profile remove NAME --yes", "leave": "unregister --yes",
 	"list": "inbox", "ls": "inbox", "messages": "inbox", "receive": "inbox", "fetch": "inbox", "mail": "inbox",
-	"check-mail": "inbox", "search": "inbox",
+	"check-mail": "inbox", "grep": "search WORDS",
 	"watch": "inbox --wait 60s", "wait": "inbox --wait 60s", "listen": "inbox --wait 60s",
 	"subscribe": "inbox --wait 60s", "poll": "inbox --wait 60s", "tail": "inbox --wait 60s",
 	"show": "read ID", "view": "read ID", "open": "read ID", "get": "read ID", "cat": "read ID",

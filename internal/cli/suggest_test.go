@@ -14,7 +14,7 @@ func TestWhatWasMeant(t *testing.T) {
 		"inbx": `"amtp inbox"`, "unregster": `"amtp unregister"`,
 		"discov": `"amtp discover"`, "Register": `"amtp setup --name NAME"`, "login": `"amtp setup`,
 		"watch": `"amtp inbox --wait 60s"`, "list": `"amtp inbox"`,
-		"search bob": `"amtp inbox"`, "start": `"amtp serve"`, "logs": `"amtp service logs"`,
+		"grep bob": `"amtp search WORDS"`, "start": `"amtp serve"`, "logs": `"amtp service logs"`,
 		"show 1": `"amtp read ID"`, "delete 1": `"amtp ack ID"`, "answer 1": `"amtp reply ID"`,
 		"agent lst": `"amtp agent list"`, "queue retyr --all": `"amtp queue retry"`,
 		"profile us x":  `"amtp profile use"`,

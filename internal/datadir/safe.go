@@ -29,6 +29,7 @@ var guarded = []struct {
 }{
 	{AdminKeyFile, true}, {SealKeyFile, true}, {"gateway.key", true},
 	{DatabaseFile, false}, {DatabaseFile + "-wal", false}, {DatabaseFile + "-journal", false},
+	{DatabaseFile + "-search", false}, {DatabaseFile + "-search-wal", false},
 	{ConfigFile, false}, {GatewayFile, false}, {lockFile, false}, {MovedFile, false},
 }
 

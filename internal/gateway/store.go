@@ -55,6 +55,7 @@ type Store interface {
 	Takings
 	Clocks
 	Threads
+	Searches
 
 	// Accept stores a message with one delivery per recipient, or recognises it as a
 	// retry of a stored one.

@@ -116,6 +116,10 @@ var matrix = map[string][]cell{
 		{"the list of nobody's", "/v1/messages?sender=ghost@localhost&recipient=phantom@localhost", "",
 			"nokey nokey ok ok ok ok", "{m}", ""},
 	},
+	"GET /v1/search": {
+		{"what is there", "/v1/search?q=secret", "", "nokey nokey ok ok ok denied", "", "nothing"},
+		{"nothing", "/v1/search?q=phantom", "", "nokey nokey ok ok ok denied", "", ""},
+	},
 	"GET /v1/messages/{id}": {
 		{"alice's to bob", "/v1/messages/{m}", "", "nokey nokey nomsg ok+ ok+ ok+", "secret", "none"},
 		{"none", "/v1/messages/" + absentID, "", "nokey nokey nomsg nomsg nomsg nomsg", "", ""},

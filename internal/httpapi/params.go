@@ -176,6 +176,7 @@ const (
 	ofMessages series = 'm'
 	ofThread   series = 't' // the messages of a thread
 	ofThreads  series = 'c'
+	ofSearch   series = 'f'
 	ofQueue    series = 'q'
 	ofDead     series = 'd'
 	ofListed   series = 'a' // the agents that discovery shows

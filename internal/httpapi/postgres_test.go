@@ -33,6 +33,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		{"RecipientsDoNotSeeAcknowledgements", TestRecipientsDoNotSeeAcknowledgements},
 		{"SenderIsShownOnce", TestSenderIsShownOnce},
 		{"MessageListFilters", TestMessageListFilters},
+		{"Search", TestSearch},
 		{"Thread", TestThread},
 		{"ThreadConcealsMarks", TestThreadConcealsMarks},
 		{"Threads", TestThreads},

@@ -78,6 +78,7 @@ var routes = []route{
 
 	{"GET", "/v1/threads", self, "", (*Server).listThreads},
 	{"GET", "/v1/threads/{id}", self, "", (*Server).thread},
+	{"GET", "/v1/search", self, "", (*Server).search},
 
 	{"GET", "/v1/inbox/{recipient}", self, "", (*Server).inbox},
 	{"GET", "/v1/inbox/{recipient}/events", self, "", (*Server).events},

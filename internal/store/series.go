@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -192,6 +193,7 @@ type Listing struct {
 	// Match reports which of these messages of the series match the rest of the filter.
 	// nil means that all do.
 	Match  func(rows []int64) (match []bool, err error)
+	Step   int // messages that Match is asked for at once; 0 is lastStep
 	Bounds Bounds
 }
 
@@ -229,7 +231,7 @@ func (l *Listing) Page(f gateway.MessageFilter) (rows []int64, page gateway.Mess
 // next returns the next numbers of the series, the number below which the search
 // continues, and whether there may be more.
 func (l *Listing) next(before int64, b *budget) (found []int64, at int64, more bool, err error) {
-	for len(found) < lastStep {
+	for len(found) < cmp.Or(l.Step, lastStep) {
 		id, err := l.Series.below(before, b)
 		switch {
 		case errors.Is(err, errSpent):

@@ -285,6 +285,9 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.P
 		return err
 	}
 	did.Bodies += len(gone)
+	if _, err := t.change(ctx, `DELETE FROM search WHERE message = ANY ($1::bigint[])`, gone); err != nil {
+		return err
+	}
 	// Without its content a delivery cannot be redriven.
 	if _, err := t.change(ctx,
 		`UPDATE delivery SET dead = NULL WHERE message = ANY ($1::bigint[]) AND dead IS NOT NULL`, gone); err != nil {

@@ -275,6 +275,9 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 	if err := alone(temp, pausing(now)); err != nil {
 		return done, err
 	}
+	if err := removeIndex(dir); err != nil { // it is of the former messages
+		return done, err
+	}
 	if occupied {
 		if done.Aside, err = setAside(name, now); err != nil {
 			return done, fmt.Errorf("move the former database aside: %w", err)
@@ -283,6 +286,17 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 		return done, fmt.Errorf("move the former journal aside: %w", err)
 	}
 	return done, appear(temp, name, true)
+}
+
+// removeIndex removes the search index of a directory that no store uses. The next one makes
+// it again.
+func removeIndex(dir string) error {
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Remove(filepath.Join(dir, SearchName) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // pausing returns the statements that make the store in a copy start paused.

@@ -291,6 +291,9 @@ func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 		return err
 	}
 	did.Bodies += int(n)
+	if _, err := w.exec(`INSERT OR IGNORE INTO search_gone (message) VALUES (?)`, m.Row); err != nil {
+		return err
+	}
 	// Without its content a delivery cannot be redriven.
 	if _,
 		err := w.exec(`UPDATE delivery INDEXED BY delivery_message SET dead = NULL WHERE message = ? AND dead IS NOT NULL`,

@@ -76,6 +76,7 @@ type Store struct {
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
+	search   *searchIndex
 	clock    wallclock.Clock
 	watch    *store.Watch
 	expiry   store.Sweep
@@ -137,6 +138,7 @@ func Open(o Options) (*Store, error) {
 	if o.bounds != (store.Bounds{}) {
 		s.bounds = o.bounds
 	}
+	s.search = newSearchIndex(o)
 	s.clock = o.Clock.Complete()
 	s.watch = store.NewWatch(s.clock)
 	if err := s.open(o); err != nil {
@@ -212,7 +214,7 @@ func (s *Store) Close() error {
 		s.keeper.close()
 		s.loops.Wait()
 		s.writer.prefetched.clear()
-		s.closeErr = s.release()
+		s.closeErr = errors.Join(s.search.end(), s.release())
 	})
 	return s.closeErr
 }

@@ -109,6 +109,10 @@ func (w *world) acts(d *desk) []act {
 			_, _, err := s.Depth(w.ctx, by, 10)
 			return err
 		}},
+		{"Search", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Search(w.ctx, by, gateway.SearchFilter{Query: w.query("letter"), Limit: 1})
+			return err
+		}},
 		{"MarkRead", func(by gateway.Acting, s gateway.Store) error {
 			_, err := s.MarkRead(w.ctx, by, d.first, w.now())
 			return err

@@ -32,6 +32,7 @@ func remembering() []promise {
 		{"an agent's mode and target are remembered", targetAfterRestart},
 		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},
+		{"the search index goes on where it was", indexAfterRestart},
 		{"the purge remembers where it stands", purgeAfterRestart},
 		{"leases on messages in an inbox last", takenAfterRestart},
 	}

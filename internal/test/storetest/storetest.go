@@ -1,7 +1,7 @@
 // Package storetest is the contract of gateway.Store as tests: one for every sentence of
 // the comments in internal/gateway (store.go, job.go, senderdomain.go, document.go,
-// lease.go, receipt.go, taking.go, clock.go and threads.go), under the name of the method and the words of the
-// sentence. Every store passes all of them.
+// lease.go, receipt.go, taking.go, clock.go, threads.go and searching.go), under the name of
+// the method and the words of the sentence. Every store passes all of them.
 package storetest
 
 import (
@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Dead letters", burying()},
 		{"Message", reading()},
 		{"Messages", listing()},
+		{"Search", searching()},
 		{"Inbox", boxes()},
 		{"Inbox, Newest", narrowing()},
 		{"Inbox cursor", cursors()},
