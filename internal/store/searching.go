@@ -16,7 +16,8 @@ type Candidate struct {
 
 // Found reports whether a search finds the candidate.
 func (c *Candidate) Found(f *gateway.SearchFilter) bool {
-	return c.Own && c.Body && c.Received >= Micros(f.Since) && (f.Thread == "" || c.Thread == f.Thread || c.ID == f.Thread)
+	return c.Own && c.Body && c.Received >= Micros(f.Since) &&
+		(f.Thread == "" || c.Thread == f.Thread || c.ID == f.Thread)
 }
 
 // Lookup is one search over an index.

@@ -82,7 +82,8 @@ func (c *statements) found(by gateway.Acting, f *gateway.SearchFilter, rows []in
 				CASE WHEN m.sender_agent = ?2 THEN m.thread ELSE d.thread END
 				FROM message m LEFT JOIN delivery d INDEXED BY delivery_message ON d.message = m.id AND d.agent = ?2
 				WHERE m.id = ?1 LIMIT 1`, func(s *sqlite3.Stmt) error {
-			is := store.Candidate{ID: store.MessageID(s.ColumnRawBlob(4)), Own: s.ColumnBool(0) || s.ColumnBool(1), Body: s.ColumnBool(2), Received: s.ColumnInt64(3)}
+			is := store.Candidate{ID: store.MessageID(s.ColumnRawBlob(4)), Own: s.ColumnBool(0) || s.ColumnBool(1),
+				Body: s.ColumnBool(2), Received: s.ColumnInt64(3)}
 			is.Thread = store.Thread(s.ColumnText(5), is.ID)
 			found[i] = is.Found(f)
 			return nil
@@ -245,7 +246,8 @@ func (r *reader) indexBatch(place searchPlace, limit int) (b indexBatch, err err
 	err = r.query(`SELECT seq, message FROM delivery WHERE seq > ? ORDER BY seq`, func(s *sqlite3.Stmt) error {
 		seq, row := s.ColumnInt64(0), s.ColumnInt64(1)
 		if !seen[row] {
-			if b.more = b.more || len(seen) == limit || size > store.IndexBytes; len(seen) == limit || size > store.IndexBytes {
+			if len(seen) == limit || size > store.IndexBytes {
+				b.more = true
 				return errEnough
 			}
 			seen[row] = true
@@ -280,10 +282,11 @@ func (r *reader) indexBatch(place searchPlace, limit int) (b indexBatch, err err
 // indexRow adds a message to the batch, if its body is stored.
 func (r *reader) indexRow(b *indexBatch, message int64) error {
 	row, sender := indexRow{message: message}, int64(0)
-	err := r.query(`SELECT body, sender_agent FROM message WHERE id = ? AND body IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		row.body, sender = s.ColumnBlob(0, nil), s.ColumnInt64(1)
-		return nil
-	}, message)
+	err := r.query(`SELECT body, sender_agent FROM message WHERE id = ? AND body IS NOT NULL`,
+		func(s *sqlite3.Stmt) error {
+			row.body, sender = s.ColumnBlob(0, nil), s.ColumnInt64(1)
+			return nil
+		}, message)
 	if err != nil || row.body == nil {
 		return err
 	}

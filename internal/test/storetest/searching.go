@@ -111,7 +111,8 @@ func findsOwn(w *world) {
 	first := w.post(letter{from: alice, to: []person{bob}, text: "the copper kettle"}).ID
 	second := w.post(letter{from: bob, to: []person{alice, carol}, text: "a kettle of tea"}).ID
 	abroad := w.post(letter{from: alice, far: []string{"dora@far.example"}, text: "kettle, far away"}).ID
-	from := w.post(letter{remote: "dora@far.example", to: []person{bob}, class: gateway.ClassDomain, text: "kettle?"}).ID
+	from := w.post(letter{remote: "dora@far.example", to: []person{bob}, class: gateway.ClassDomain,
+		text: "kettle?"}).ID
 	w.post(letter{from: alice, to: []person{bob}, text: "nothing of that"})
 	w.ack(bob, first)
 	same(w, "messages taken up", w.indexed(), 5)
@@ -204,7 +205,8 @@ func findsLiterally(w *world) {
 			text[i] = alphabet[chance.IntN(len(alphabet))]
 		}
 		if q, err := gateway.ParseQuery(string(text)); err == nil {
-			if _, err := w.store.Search(w.ctx, gateway.Acting{Agent: bob.ID}, gateway.SearchFilter{Query: q, Limit: 1}); err != nil {
+			f := gateway.SearchFilter{Query: q, Limit: 1}
+			if _, err := w.store.Search(w.ctx, gateway.Acting{Agent: bob.ID}, f); err != nil {
 				w.Errorf("Search = %v, want no error; input %q", err, string(text))
 			}
 		}
