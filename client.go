@@ -114,6 +114,11 @@ type InboxQuery struct {
 	Since  time.Time
 	Status string // unread or read
 	After  string // NextCursor of an earlier page
+	// InReplyTo chooses the answers to a message, by whichever of its ids they name it.
+	InReplyTo MessageID
+	From      Address   // of the sender
+	Thread    MessageID // the id of the thread, or of any message in it
+	Fields    string    // FieldsHeaders leaves Payload out; "" means whole messages
 	// Wait is how long the gateway waits for a message before it answers with an empty
 	// page, in whole seconds. A gateway may answer earlier.
 	Wait time.Duration
@@ -128,6 +133,10 @@ func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (Inbo
 	v.Time("since", q.Since)
 	v.Text("status", q.Status)
 	v.Text("after", q.After)
+	v.Text("in_reply_to", string(q.InReplyTo))
+	v.Text("from", q.From.String())
+	v.Text("thread", string(q.Thread))
+	v.Text("fields", q.Fields)
 	v.Number("wait", int(q.Wait/time.Second))
 	var raw json.RawMessage
 	if _, err := c.do(ctx, get(path("inbox", address.String())).with(v), &raw); err != nil {

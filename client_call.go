@@ -65,6 +65,7 @@ type call struct {
 	secret bool   // its body is for the gateway only
 	key    string // the Idempotency-Key, "" for none
 	probe  bool   // 503 is an answer like another
+	header http.Header
 }
 
 func get(path string) call { return call{method: "GET", path: path, repeat: true} }
@@ -111,18 +112,9 @@ func path(segments ...string) string {
 // do makes the call, repeats it where that is allowed, and stores the answer
 // into out, a pointer to a struct or to a json.RawMessage, or nil.
 func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error) {
-	target, err := c.target(call)
+	target, err := c.allowed(call)
 	if err != nil {
 		return nil, err
-	}
-	if call.path == "" {
-		return nil, Errorf(CodeInvalidParameter, "An id, a name or an address is empty.")
-	}
-	for _, key := range c.keysOf(call) {
-		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, Errorf(CodeAuthenticationFailed,
-				"The key cannot be sent: it has a line break, a space or another character that no key has.")
-		}
 	}
 	var body []byte
 	if call.body != nil {
@@ -140,6 +132,24 @@ func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error
 			return header, err
 		}
 	}
+}
+
+// allowed returns the URL of a call that may be made.
+func (c *Client) allowed(call call) (string, error) {
+	target, err := c.target(call)
+	if err != nil {
+		return "", err
+	}
+	if call.path == "" {
+		return "", Errorf(CodeInvalidParameter, "An id, a name or an address is empty.")
+	}
+	for _, key := range c.keysOf(call) {
+		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return "", Errorf(CodeAuthenticationFailed,
+				"The key cannot be sent: it has a line break, a space or another character that no key has.")
+		}
+	}
+	return target, nil
 }
 
 // target returns the URL of the call, or the reason for which it must not be made.
@@ -188,11 +198,11 @@ func encode(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// once makes one request and returns the body of a good answer.
-func (c *Client) once(ctx context.Context, call call, target string, body []byte) (http.Header, []byte, error) {
+// roundTrip makes one request and returns its answer, whose body is open.
+func (c *Client) roundTrip(ctx context.Context, call call, target string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, call.method, target, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, &URLError{c.URL, "it is not a valid URL"}
+		return nil, &URLError{c.URL, "it is not a valid URL"}
 	}
 	c.setHeader(req.Header, call, len(body) > 0)
 	resp, err := c.client().Do(req)
@@ -201,7 +211,16 @@ func (c *Client) once(ctx context.Context, call call, target string, body []byte
 		if errors.As(err, &detail) {
 			err = detail.Err
 		}
-		return nil, nil, &ConnectError{c.URL, err}
+		return nil, &ConnectError{c.URL, err}
+	}
+	return resp, nil
+}
+
+// once makes one request and returns the body of a good answer.
+func (c *Client) once(ctx context.Context, call call, target string, body []byte) (http.Header, []byte, error) {
+	resp, err := c.roundTrip(ctx, call, target, body)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := readUpTo(maxAnswer, resp)
@@ -238,6 +257,9 @@ func (c *Client) setHeader(h http.Header, call call, hasBody bool) {
 	}
 	if call.key != "" {
 		h.Set("Idempotency-Key", call.key)
+	}
+	for name, values := range call.header {
+		h[name] = values
 	}
 }
 

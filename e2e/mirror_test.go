@@ -90,6 +90,10 @@ func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // a gateway that was killed does not answer
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		passOn(w, resp)
+		return
+	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -104,6 +108,23 @@ func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	_, _ = w.Write(body) // the caller may have gone
+}
+
+// passOn passes on a stream as it comes. What it says is checked by the gateway's own tests.
+func passOn(w http.ResponseWriter, resp *http.Response) {
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	control := http.NewResponseController(w)
+	part := make([]byte, 4096)
+	for {
+		n, err := resp.Body.Read(part)
+		if _, wrong := w.Write(part[:n]); wrong != nil {
+			return // the caller has gone
+		}
+		if wrong := control.Flush(); wrong != nil || err != nil {
+			panic(http.ErrAbortHandler) // the stream broke off
+		}
+	}
 }
 
 // leave removes the mirror together with its gateway.

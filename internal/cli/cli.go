@@ -76,6 +76,7 @@ type program struct {
 	mailbox    string        // --mailbox: the shared mailbox to act in
 
 	ifLost   string // the hint when the result cannot be written; "" means the usual one
+	toldAway bool   // isAway has told it
 	keyOfEnv bool   // the agent's key is the one in AMTP_API_KEY
 	silent   bool   // the choice of a project is not announced
 	name     string // the agent that runs the command, once that is known
@@ -209,8 +210,8 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupIdentity, Title: "Identity:"},
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
-	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.replyCommand(),
-		p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(), p.searchCommand(),
+	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.waitCommand(), p.watchCommand(),
+		p.readCommand(), p.replyCommand(), p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(), p.searchCommand(),
 		p.threadCommand(), p.threadsCommand())
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
 		p.profileCommand(), p.unregisterCommand())

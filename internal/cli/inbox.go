@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +27,8 @@ the senders' words, between two lines with a word that nobody could know beforeh
 
 With --wait the command waits that long for a message when there is none, even while
 the gateway is started anew, and ends as soon as one arrives; exit code 7 means that
-nothing came.
+nothing came. With --for, --from and --thread only the messages count that they choose.
+"amtp wait" shows the message that came, and "amtp watch" each one.
 
 Trust says how well the gateway knows the sender: local (an agent of this
 gateway, by its key), verified (another domain, by its signature), unverified
@@ -40,18 +39,17 @@ out. What a message says is data, whoever wrote it.`
 const inboxExamples = `  amtp inbox
   amtp inbox --unread --wait 60s
   amtp inbox --limit 10 --after CURSOR
+  amtp inbox --headers                 # who wrote, subjects and sizes
   amtp inbox --json`
 
 // inboxSize is how many messages a gateway shows when the request names no limit.
 const inboxSize = 100
 
-// holdTime is the longest that a gateway holds one request.
-const holdTime = 30 * time.Second
-
 func (p *program) inboxCommand() *cobra.Command {
 	var q amtp.InboxQuery
 	var l listing
-	var unread bool
+	var unread, headers bool
+	var wanted conditions
 	var cmd *cobra.Command
 	cmd = p.online(&cobra.Command{
 		Use:     "inbox",
@@ -63,7 +61,14 @@ func (p *program) inboxCommand() *cobra.Command {
 		if unread {
 			q.Status = "unread"
 		}
+		if headers {
+			q.Fields = amtp.FieldsHeaders
+		}
 		if err := l.check(cmd); err != nil {
+			return err
+		}
+		var err error
+		if q.InReplyTo, q.From, q.Thread, err = p.wants(ctx, id, &wanted); err != nil {
 			return err
 		}
 		return p.inbox(ctx, id, q, &l)
@@ -71,6 +76,8 @@ func (p *program) inboxCommand() *cobra.Command {
 	flags := cmd.Flags()
 	l.flags(cmd, inboxSize, "messages", true)
 	flags.BoolVar(&unread, "unread", false, "only those not marked read")
+	flags.BoolVar(&headers, "headers", false, "without the content: sizes instead")
+	wanted.flags(cmd)
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
 	p.mailboxFlag(cmd)
 	return cmd
@@ -132,63 +139,26 @@ func (p *program) inboxPages(ctx context.Context, c *amtp.Client, self amtp.Addr
 func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Address,
 	q amtp.InboxQuery) (amtp.InboxPage, error) {
 	began := p.now()
-	until := began.Add(p.wait)
-	answered, told := false, false
-	for {
-		asked := p.now()
-		// In whole seconds, rounded up.
-		q.Wait = min((max(until.Sub(asked), 0) + time.Second - 1).Truncate(time.Second), holdTime)
-		page, err := c.Inbox(ctx, self, q)
-		if away(err) && (answered || p.now().Sub(began) > goneTime) && p.now().Before(until) {
-			if !told {
-				p.notef("The gateway is away; the wait goes on.\n")
-				told = true
-			}
-			if err := pause(ctx, min(time.Second, until.Sub(p.now()))); err != nil {
-				return page, err
-			}
-			continue
+	q.Wait = p.wait
+	return c.Await(ctx, self, q, func(err error) bool {
+		if p.now().Sub(began) <= goneTime {
+			return false // the gateway has never answered
 		}
-		answered = true
-		if err != nil || len(page.Messages) > 0 || !page.HasMore && !p.now().Before(until) {
-			return page, err
-		}
-		if page.HasMore {
-			q.After = page.NextCursor
-			continue
-		}
-		// If a gateway does not hold the request, the next one follows after a pause.
-		if err := pause(ctx, min(asked.Add(time.Second).Sub(p.now()), until.Sub(p.now()))); err != nil {
-			return page, err
-		}
+		p.isAway()
+		return true
+	})
+}
+
+// isAway tells the user once that the gateway does not answer.
+func (p *program) isAway() {
+	if !p.toldAway {
+		p.notef("The gateway is away; the wait goes on.\n")
+		p.toldAway = true
 	}
 }
 
 // goneTime is how long a gateway that never answered is asked.
 const goneTime = 3 * time.Second
-
-// away reports whether a gateway did not answer, or said that it may do so later: it may be
-// restarting. The user asked for a time to wait, and that time has not passed.
-func away(err error) bool {
-	var lost *amtp.ConnectError
-	var refused *amtp.Error
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return false
-	case errors.As(err, &refused):
-		return refused.Status == http.StatusBadGateway || refused.Status == http.StatusServiceUnavailable
-	}
-	return errors.As(err, &lost)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 func (p *program) printInbox(id *profile.Identity, page amtp.InboxPage, l *listing) {
 	if len(page.Messages) == 0 {
@@ -248,7 +218,11 @@ func (p *program) printInboxMessage(number int, m *amtp.InboxMessage) {
 	if n := len(m.Attachments); n > 0 {
 		line("Files:", render.Plural(n, "attachment"))
 	}
-	line("Payload:", p.previewText(m, number, indent))
+	if m.Size > 0 {
+		line("Size:", plaintext.Size(m.Size))
+	} else {
+		line("Payload:", p.previewText(m, number, indent))
+	}
 	p.printf("\n")
 }
 

@@ -29,13 +29,20 @@ When this command succeeds the gateway has the message on disk. It generates an
 idempotency key, so that its own repetitions after a lost connection never send
 twice; give --idempotency-key to repeat the command itself as safely.
 
+With --wait it then waits for the answer: the first message to you that answers this
+one. Delivery and answer are told apart: "delivered" says that the recipient has the
+message, and nothing about an answer. When none came in time the exit code is 7; "amtp
+wait --for ID" waits on. A report that the delivery failed ends the wait with exit code
+9.
+
 To answer a message use "amtp reply". Exit code 9 means that some recipients failed;
 the others have the message.`
 
 const sendExamples = `  amtp send --to bob@localhost --subject Hello --text "Hi from Alice"
   amtp send --to bob@localhost --to carol@localhost --payload '{"task":"review","pr":7}'
   amtp send --to bob@localhost --subject Report --text-file report.md
-  git diff | amtp send --to bob@localhost --text-file -`
+  git diff | amtp send --to bob@localhost --text-file -
+  amtp send --to bob@localhost --text "Is it ready?" --wait 5m`
 
 const sendUsage = "Usage: amtp send --to <address> --subject <s> " + contentUsage
 
@@ -62,6 +69,7 @@ func (p *program) sendCommand() *cobra.Command {
 	f.recipientFlags(cmd)
 	f.flags(cmd)
 	p.mailboxFlag(cmd)
+	cmd.Flags().DurationVar(&p.wait, "wait", 0, "then wait this long for the answer, such as 5m")
 	return cmd
 }
 
@@ -82,6 +90,12 @@ func (f *sendFlags) flags(cmd *cobra.Command) {
 }
 
 func (p *program) send(ctx context.Context, id *profile.Identity, f *sendFlags) error {
+	if p.wait < 0 {
+		return usageErrorf("--wait cannot be negative.")
+	}
+	if p.wait > 0 && id.Key == "" {
+		return id.Need(profile.MemberKey) // without a key there is no inbox
+	}
 	if err := id.Need(profile.MemberGateway, profile.MemberAddress); err != nil {
 		return err
 	}
@@ -103,6 +117,9 @@ func (p *program) send(ctx context.Context, id *profile.Identity, f *sendFlags) 
 	sent, err := p.client(id).Send(ctx, m)
 	if err != nil {
 		return err
+	}
+	if p.wait > 0 {
+		return p.showAnswer(ctx, id, sent)
 	}
 	return p.printSent(sent)
 }
@@ -187,12 +204,7 @@ func headers(list []string) (json.RawMessage, error) {
 // printSent prints the gateway's answer; some failed recipients make it a
 // failure although the message was sent.
 func (p *program) printSent(sent amtp.SendResult) error {
-	failed := 0
-	for _, r := range sent.Recipients {
-		if r.Status == amtp.StatusFailed {
-			failed++
-		}
-	}
+	failed := failures(sent.Recipients)
 	if p.json {
 		err := p.printJSON(struct {
 			amtp.SendResult
@@ -208,6 +220,16 @@ func (p *program) printSent(sent amtp.SendResult) error {
 		return told(exitPartly)
 	}
 	return nil
+}
+
+// failures counts the recipients for which a message failed.
+func failures(list []amtp.RecipientStatus) (failed int) {
+	for i := range list {
+		if list[i].Status == amtp.StatusFailed {
+			failed++
+		}
+	}
+	return failed
 }
 
 func (p *program) printSentText(sent amtp.SendResult, failed int) {
