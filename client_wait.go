@@ -178,6 +178,7 @@ func (s *stream) read(ctx context.Context, c *Client, address Address, q *EventQ
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxAnswer)
 	var kind, data string
+	place := s.place // of the event whose lines come: it counts when all of them are there
 	for lines.Scan() {
 		dead.Reset(silence)
 		name, value, _ := strings.Cut(lines.Text(), ":")
@@ -186,7 +187,7 @@ func (s *stream) read(ctx context.Context, c *Client, address Address, q *EventQ
 		case "event":
 			kind = value
 		case "id":
-			s.place = value
+			place = value
 		case "data":
 			data += value
 		case "retry":
@@ -197,6 +198,7 @@ func (s *stream) read(ctx context.Context, c *Client, address Address, q *EventQ
 			if lines.Text() != "" {
 				continue // a comment
 			}
+			s.place = place
 			if err := s.event(kind, data); err != nil || s.left {
 				return err
 			}

@@ -104,6 +104,7 @@ func (p *program) waitCommand() *cobra.Command {
 	flags.BoolVar(&unread, "unread", false, "only messages not marked read")
 	flags.StringVar(&q.After, "after", "", "only messages behind this `CURSOR`, the next_cursor of \"amtp inbox --json\"")
 	flags.BoolVar(&full, "full", false, "show all of a content that is longer than 64 KiB")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

@@ -61,6 +61,7 @@ func (p *program) watchCommand() *cobra.Command {
 	flags.BoolVar(&q.New, "new", false, "only messages that come from now on")
 	flags.StringVar(&q.After, "after", "", "only messages behind this `CURSOR`")
 	flags.BoolVar(&q.Full, "full", false, "with the content")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 
