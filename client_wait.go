@@ -44,19 +44,22 @@ func (c *Client) InboxCount(ctx context.Context, address Address) (InboxCount, e
 // if none does. It goes on while the gateway is started anew. A refusal such as that of a
 // wrong key ends it.
 //
-// away is called with the error of each request that the gateway did not answer; false
-// ends the wait with this error. nil goes on. If the gateway is still away at the end, the
-// error says so.
-func (c *Client) Await(ctx context.Context, address Address, q InboxQuery, away func(error) bool) (InboxPage, error) {
+// away is called with the error of each request that the gateway did not answer, and with
+// whether it has answered an earlier one; false ends the wait with this error. nil goes on.
+// If the gateway is still away at the end, the error says so.
+func (c *Client) Await(ctx context.Context, address Address, q InboxQuery,
+	away func(err error, answered bool) bool) (InboxPage, error) {
 	until := time.Now().Add(q.Wait)
+	answered := false
 	for {
 		asked := time.Now()
 		// In whole seconds, rounded up.
 		q.Wait = min((max(until.Sub(asked), 0) + time.Second - 1).Truncate(time.Second), holdTime)
 		page, err := c.Inbox(ctx, address, q)
 		over := !time.Now().Before(until)
+		answered = answered || err == nil
 		switch {
-		case err != nil && (!isAway(err) || over || away != nil && !away(err)):
+		case err != nil && (!isAway(err) || over || away != nil && !away(err, answered)):
 			return page, err
 		case err != nil:
 			asked = time.Now()

@@ -109,6 +109,7 @@ func TestEventsEnd(t *testing.T) {
 	}
 	c, _ = reading(t, said{stream: true, text: "retry: 60000\n\n" + told(1)})
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for _, err := range c.Events(ctx, alice, amtp.EventQuery{}) {
 		cancel()
@@ -148,7 +149,7 @@ func TestAwait(t *testing.T) {
 	)
 	away := 0
 	page, err := c.Await(t.Context(), address(t, "alice@shop.example"), amtp.InboxQuery{InReplyTo: "m0",
-		Fields: amtp.FieldsHeaders, Wait: 5 * time.Minute}, func(error) bool { away++; return true })
+		Fields: amtp.FieldsHeaders, Wait: 5 * time.Minute}, func(_ error, answered bool) bool { away++; return answered })
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].MessageID != "m1" || away != 1 {
 		t.Errorf("got %+v, %v, away %d times; want the message, once", page, err, away)
 	}

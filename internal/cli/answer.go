@@ -82,10 +82,7 @@ func (p *program) awaitAnswer(ctx context.Context, c *amtp.Client, self amtp.Add
 	q := amtp.InboxQuery{InReplyTo: asked, Limit: 1}
 	for {
 		q.Wait = max(until.Sub(p.now()), 0)
-		page, err := c.Await(ctx, self, q, func(error) bool {
-			p.isAway()
-			return true
-		})
+		page, err := c.Await(ctx, self, q, p.goesOn)
 		if err != nil || len(page.Messages) == 0 {
 			return nil, report, err
 		}

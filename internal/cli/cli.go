@@ -211,8 +211,8 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.waitCommand(), p.watchCommand(),
-		p.readCommand(), p.replyCommand(), p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(), p.searchCommand(),
-		p.threadCommand(), p.threadsCommand())
+		p.readCommand(), p.replyCommand(), p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(),
+		p.searchCommand(), p.threadCommand(), p.threadsCommand())
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
 		p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),

@@ -140,9 +140,9 @@ func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Ad
 	q amtp.InboxQuery) (amtp.InboxPage, error) {
 	began := p.now()
 	q.Wait = p.wait
-	return c.Await(ctx, self, q, func(err error) bool {
-		if p.now().Sub(began) <= goneTime {
-			return false // the gateway has never answered
+	return c.Await(ctx, self, q, func(_ error, answered bool) bool {
+		if !answered && p.now().Sub(began) <= goneTime {
+			return false
 		}
 		p.isAway()
 		return true

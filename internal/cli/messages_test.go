@@ -159,7 +159,7 @@ func TestInboxWaits(t *testing.T) {
 	if got.exit != 0 || !strings.HasPrefix(got.stdout, "Inbox for alice@localhost (3 messages, 1 unread):\n") {
 		t.Errorf("%+v", got)
 	}
-	if want := "wait=30 after=i7&wait=30 after=i7&wait=30"; strings.Join(asked, " ") != want {
+	if want := "wait=30 after=i7&wait=30 after=i0&wait=30"; strings.Join(asked, " ") != want {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
 }

@@ -13,7 +13,7 @@ func TestWhatWasMeant(t *testing.T) {
 		"sedn": `did you mean "amtp send"?`, "sedn --to bob@localhost": `did you mean "amtp send"?`,
 		"inbx": `"amtp inbox"`, "unregster": `"amtp unregister"`,
 		"discov": `"amtp discover"`, "Register": `"amtp setup --name NAME"`, "login": `"amtp setup`,
-		"watch": `"amtp inbox --wait 60s"`, "list": `"amtp inbox"`,
+		"listen": `"amtp watch"`, "list": `"amtp inbox"`,
 		"grep bob": `"amtp search WORDS"`, "start": `"amtp serve"`, "logs": `"amtp service logs"`,
 		"show 1": `"amtp read ID"`, "delete 1": `"amtp ack ID"`, "answer 1": `"amtp reply ID"`,
 		"agent lst": `"amtp agent list"`, "queue retyr --all": `"amtp queue retry"`,

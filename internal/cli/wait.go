@@ -137,12 +137,8 @@ func (p *program) waitAndShow(ctx context.Context, id *profile.Identity, q amtp.
 	if err != nil {
 		return err
 	}
-	goesOn := func(error) bool {
-		p.isAway()
-		return true
-	}
 	q.Limit, q.Wait = 1, p.wait
-	page, err := c.Await(ctx, self, q, goesOn)
+	page, err := c.Await(ctx, self, q, p.goesOn)
 	if err != nil {
 		return err
 	}
@@ -157,6 +153,13 @@ func (p *program) waitAndShow(ctx context.Context, id *profile.Identity, q amtp.
 	p.notef("Answer it: amtp reply %s%s --text …\n", render.MessageID(m.MessageID), p.again())
 	p.notef("Done with it: amtp ack %s%s\n", render.MessageID(m.MessageID), p.again())
 	return nil
+}
+
+// goesOn tells the user that the gateway is away, and that the wait goes on: one that is
+// started anew answers soon.
+func (p *program) goesOn(error, bool) bool {
+	p.isAway()
+	return true
 }
 
 // nothingCame ends a wait. The cursor is where the next one may begin.
