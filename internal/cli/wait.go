@@ -53,7 +53,7 @@ func (p *program) wants(ctx context.Context, id *profile.Identity, w *conditions
 		return answers, from, thread, err
 	}
 	if from, err = amtp.ParseAddress(w.from); err != nil {
-		err = usageErrorf("--from: the address %v.", err)
+		err = usageErrorf("--from: %v.", err)
 	}
 	return answers, from, thread, err
 }
