@@ -73,7 +73,7 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.Messages, "messages", 20_000, "messages per load; a single client sends a quarter of them")
 	f.IntVar(&s.Rounds, "rounds", 3, "how often each load is repeated, the servers in turns")
 	f.IntVar(&s.Payload, "payload", 1024, "bytes of a message's payload")
-	f.IntVar(&s.Pending, "pending", 1_000_000, "messages in the long inbox")
+	f.IntVar(&s.Pending, "pending", 1_000_000, "messages in the long inbox, and those among which is searched")
 	f.StringVar(&only, "only", "", "what to measure, of: "+strings.Join(workNames(), ",")+"; all of it when empty")
 	f.BoolVar(&s.json, "json", false, "print the report, with every sample, as JSON")
 	f.StringVar(&s.plots, "plots", "", "directory into which plots of the accepts are drawn, as "+throughputFile+

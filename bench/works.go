@@ -41,6 +41,7 @@ func works() []work {
 		{"federation", (*bench).federation},
 		{outageWork, (*bench).outage},
 		{"inbox", (*bench).inbox},
+		{"search", (*bench).search},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
 		{"postgres", (*bench).postgres},
