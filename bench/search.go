@@ -85,7 +85,8 @@ func (b *bench) searchAmong(ctx context.Context, g *gateway) error {
 	if err != nil {
 		return err
 	}
-	b.progress("search: filling %d messages, of which %d are of the agent that searches", b.Pending, b.Pending/searchMine)
+	b.progress("search: filling %d messages, of which %d are of the agent that searches", b.Pending,
+		b.Pending/searchMine)
 	began := time.Now()
 	for part := range searchMine / 10 { // so that its messages are spread among the others
 		n := b.Pending / (searchMine / 10)
@@ -124,7 +125,8 @@ func (b *bench) searchOnce(ctx context.Context, g *gateway, mine agent) error {
 	source := func(int) func(int) []byte {
 		var request []byte
 		return func(i int) []byte {
-			request = fmt.Appendf(request[:0], "GET /v1/search?limit=20&q=%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+			request = fmt.Appendf(request[:0],
+				"GET /v1/search?limit=20&q=%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
 				strings.Join(words.some(1+i%3), "+"), g.addr, mine.Key)
 			return request
 		}

@@ -60,8 +60,8 @@ func ms(list ...int) (all []time.Duration) {
 // backlog, and looks once a second when there is nothing to do.
 func TestIndexerRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &indexed{answers: []gateway.Indexed{
-			{More: true, Newest: 1}, {More: true, Newest: 2}, {More: true, Newest: 2}, {More: true, Newest: 2}, {Newest: 2}}}
+		s := &indexed{answers: []gateway.Indexed{{More: true, Newest: 1}, {More: true, Newest: 2},
+			{More: true, Newest: 2}, {More: true, Newest: 2}, {Newest: 2}}}
 		if log := runIndexer(t, s, 1500*time.Millisecond); log != "" {
 			t.Errorf("logged %q, want nothing", log)
 		}

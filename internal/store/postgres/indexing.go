@@ -74,7 +74,9 @@ func (s *Store) IndexMail(ctx context.Context, limit int) (done gateway.Indexed,
 	if err != nil || idle {
 		return done, err
 	}
-	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Indexed, error) { return t.indexMail(ctx, limit) })
+	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Indexed, error) {
+		return t.indexMail(ctx, limit)
+	})
 }
 
 // indexMail makes one step. The order of its statements matters: see indexPlace.
