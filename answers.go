@@ -173,6 +173,32 @@ type InboxMessage struct {
 	// Size is how many bytes the message has. It is there, and Payload is not, if only the
 	// headers were asked for.
 	Size int64 `json:"size,omitempty"`
+	// Lease is there in the answer to a claim.
+	Lease *Lease `json:"lease,omitempty"`
+}
+
+// Lease is the right to work on a message that was claimed.
+type Lease struct {
+	Token   string `json:"token"`   // shown to extend the lease and to finish the work
+	Until   Time   `json:"until"`   // nobody else gets the message before
+	Attempt int    `json:"attempt"` // how often the message was claimed, with this time
+}
+
+// LeaseResult answers a call that extends a lease or gives a message back.
+type LeaseResult struct {
+	MessageID MessageID `json:"message_id"`
+	Status    string    `json:"status"`  // extended or returned
+	Until     Time      `json:"until"`   // of the lease, or when the message may be claimed again
+	Attempt   int       `json:"attempt"` // how often the message was claimed
+	Recipient Address   `json:"recipient"`
+}
+
+// RejectResult answers a rejection. A repeated one has the time of the first.
+type RejectResult struct {
+	MessageID MessageID `json:"message_id"`
+	Status    string    `json:"status"` // rejected
+	Timestamp Time      `json:"timestamp"`
+	Recipient Address   `json:"recipient"`
 }
 
 // InboxCount is how many messages are in an inbox, counted up to 1,000 each.
@@ -237,6 +263,9 @@ type Agent struct {
 	// or acknowledged their messages: always or never, "" for the operator's setting. It
 	// is shown only to the agent itself and the administrator.
 	Receipts string `json:"receipts,omitempty"`
+	// MaxDeliveries is how often a message may be claimed from the inbox before it becomes
+	// a dead letter, 0 for any number. It is shown as Receipts is.
+	MaxDeliveries int `json:"max_deliveries,omitempty"`
 	// Kind is mailbox for an inbox that members share, group for a list of members, and ""
 	// for an agent. Members is shown only to the members and the administrator.
 	Kind    string    `json:"kind,omitempty"`
@@ -312,6 +341,7 @@ type AgentUpdate struct {
 	SupportedSchemas *[]string `json:"supported_schemas,omitempty"`
 	Listed           *bool     `json:"listed,omitempty"`
 	Receipts         *string   `json:"receipts,omitempty"` // default, always or never
+	MaxDeliveries    *int      `json:"max_deliveries,omitempty"`
 
 	// Members replaces all members of a mailbox or a group. AddMembers and RemoveMembers
 	// change some of them.

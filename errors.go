@@ -54,6 +54,8 @@ const (
 	CodeDeadLetterNotFound   Code = "DEAD_LETTER_NOT_FOUND"
 	CodeIdempotencyKeyReused Code = "IDEMPOTENCY_KEY_REUSED"
 	CodeConflict             Code = "CONFLICT"
+	CodeLeaseLost            Code = "LEASE_LOST" // the lease on a message has ended, or another has it
+	CodeLeaseHeld            Code = "LEASE_HELD" // another key holds a lease on the message
 	CodeMissingAuthorization Code = "MISSING_AUTHORIZATION"
 	CodeAccessDenied         Code = "ACCESS_DENIED"
 	CodeAdminAuthRequired    Code = "ADMIN_AUTHENTICATION_REQUIRED"

@@ -7,6 +7,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -71,6 +72,9 @@ func check(a *gateway.Agent) error {
 		return errors.New("role has at most 128 bytes and no control characters")
 	case len(a.Capabilities) > maxCapabilities || len(a.SupportedSchemas) > maxSchemas:
 		return errors.New("at most 64 capabilities and 64 supported_schemas are allowed")
+	}
+	if a.MaxDeliveries < 0 || a.MaxDeliveries > gateway.MaxDeliveries {
+		return fmt.Errorf("max_deliveries must be between 0 and %d", gateway.MaxDeliveries)
 	}
 	for _, c := range a.Capabilities {
 		if c == "" || len(c) > maxCapability || !printable(c) {
@@ -189,6 +193,7 @@ func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate, members *memberCha
 	if err := members.apply(a); err != nil {
 		return err
 	}
+	set(&a.MaxDeliveries, u.MaxDeliveries)
 	target, headers := "", map[string]string(nil)
 	set(&target, u.PushTarget)
 	set(&headers, u.PushHeaders)
@@ -242,16 +247,18 @@ func (s *Agents) view(a *gateway.Agent, exact bool) amtp.Agent {
 	if !exact {
 		last = last.Truncate(24 * time.Hour)
 	}
-	target, receipts := "", ""
+	target, receipts, deliveries := "", "", 0
 	var members []amtp.Address
 	if exact {
 		target, receipts, members = a.Target, string(a.Receipts), s.memberAddresses(a)
+		deliveries = a.MaxDeliveries
 	}
 	return amtp.Agent{
 		Address: a.Address, DeliveryMode: a.DeliveryMode, PushTarget: target, Description: a.Description, Role: a.Role,
 		Capabilities: orEmpty(a.Capabilities), SupportedSchemas: orEmpty(a.SupportedSchemas),
 		CreatedAt: amtp.Time{Time: a.CreatedAt}, LastActive: amtp.Time{Time: last},
 		Active: a.Active(s.Now()), Listed: a.Listed, Receipts: receipts, Kind: string(a.Kind), Members: members,
+		MaxDeliveries: deliveries,
 	}
 }
 

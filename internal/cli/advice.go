@@ -47,6 +47,8 @@ var advice = map[amtp.Code]string{
 	amtp.CodeDeadLetterNotFound:   `"amtp dead list" shows those that there are`,
 	amtp.CodeIdempotencyKeyReused: "use a new key and a new id for a new message; repeat the old one unchanged to retry it",
 	amtp.CodeConflict:             "do first what the text says",
+	amtp.CodeLeaseLost:            `claim the message again: "amtp claim"`,
+	amtp.CodeLeaseHeld:            "give the token of the lease with --lease, or wait until the lease ends",
 	amtp.CodeMissingAuthorization: `run "amtp setup --name <agent-name>", or show the key that you have`,
 	amtp.CodeAccessDenied:         `run "amtp whoami" to see which agent you are acting as`,
 	amtp.CodeAdminAuthRequired:    "set AMTP_ADMIN_KEY to the gateway's admin key",

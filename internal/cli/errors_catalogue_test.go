@@ -61,6 +61,8 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeIdempotencyKeyReused: {"The idempotency key or message id stands for a message with other content already.",
 		"with another key"},
 	amtp.CodeConflict:             {"The name is taken, or what is asked for contradicts what is there.", "no"},
+	amtp.CodeLeaseLost:            {"The lease on the message has ended, or another lease took its place.", "no"},
+	amtp.CodeLeaseHeld:            {"Another key holds a live lease on the message.", "yes, when the lease has ended"},
 	amtp.CodeMissingAuthorization: {"The request needs an agent's key and shows none.", "with a key"},
 	amtp.CodeAccessDenied:         {"The key is right and does not allow this.", "with another key"},
 	amtp.CodeAdminAuthRequired:    {"The request needs the admin key and shows none.", "with the admin key"},

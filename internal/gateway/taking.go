@@ -49,7 +49,7 @@ type Take struct {
 	Until    time.Time    // when the leases end
 }
 
-// TakeFilter chooses messages. Zero members do not restrict.
+// TakeFilter chooses messages as an InboxFilter does. Zero members do not restrict.
 type TakeFilter struct {
 	From      amtp.Address
 	Thread    amtp.MessageID

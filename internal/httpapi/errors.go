@@ -47,6 +47,8 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeMethodNotAllowed:         http.StatusMethodNotAllowed,
 	amtp.CodeMisdirected:              http.StatusMisdirectedRequest,
 	amtp.CodeConflict:                 http.StatusConflict,
+	amtp.CodeLeaseLost:                http.StatusConflict,
+	amtp.CodeLeaseHeld:                http.StatusConflict,
 	amtp.CodeMessageTooLarge:          http.StatusRequestEntityTooLarge,
 	amtp.CodeUnsupportedMediaType:     http.StatusUnsupportedMediaType,
 	amtp.CodeIdempotencyKeyReused:     http.StatusUnprocessableEntity,

@@ -108,7 +108,14 @@ func (c *call) patient(wait time.Duration) {
 
 // acknowledge takes a message out of an inbox of the caller for good.
 func (s *Server) acknowledge(c *call) {
-	c.inBox(func(box agent.Mailbox) (any, error) { return s.Agents.Ack(c.r.Context(), box, c.r.PathValue("id")) })
+	p := c.params()
+	lease := p.text("lease")
+	c.inBox(func(box agent.Mailbox) (any, error) {
+		if p.err != nil {
+			return nil, p.err
+		}
+		return s.Agents.Ack(c.r.Context(), box, c.r.PathValue("id"), lease)
+	})
 }
 
 // acknowledgeAll takes messages out of an inbox of the caller for good.

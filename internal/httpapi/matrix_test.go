@@ -50,6 +50,7 @@ var outcomes = map[string]string{
 	"nojob":    "404 JOB_NOT_FOUND",
 	"nodead":   "404 DEAD_LETTER_NOT_FOUND",
 	"exists":   "409 CONFLICT",
+	"lost":     "409 LEASE_LOST",
 	"badbody":  "400 INVALID_REQUEST_FORMAT",
 
 	"elsewhere": "421 MISDIRECTED_REQUEST",
@@ -72,6 +73,16 @@ func inboxMark(suffix string) []cell {
 		{"the sender's own inbox", "/v1/inbox/alice@localhost/{m}" + suffix, "",
 			"nokey nokey denied nomsg denied denied", "", ""},
 	}
+}
+
+// underLease returns the rows of an operation under a lease that nobody has.
+func underLease(suffix string) []cell {
+	rows := inboxMark(suffix)
+	for i := range rows {
+		rows[i].body = `{"lease":"4f2a9c0de81b7d35"}`
+	}
+	rows[0].want, rows[0].sign = "nokey nokey denied denied lost denied", ""
+	return rows
 }
 
 // managed returns the rows of an operation on one agent.
@@ -161,6 +172,13 @@ var matrix = map[string][]cell{
 		{"another's message in one's own inbox", "/v1/inbox/eve@localhost/ack", `{"ids":["{m}"]}`,
 			"nokey nokey ok denied denied denied", `"acknowledged":1`, ""},
 	},
+	"POST /v1/inbox/{recipient}/claim": {
+		{"bob's", "/v1/inbox/bob@localhost/claim", "", "nokey nokey denied denied ok+ denied", "secret", "no inbox"},
+		{"no inbox", "/v1/inbox/ghost@localhost/claim", "", "nokey nokey denied denied denied denied", "", ""},
+	},
+	"POST /v1/inbox/{recipient}/{id}/reject": inboxMark("/reject"),
+	"POST /v1/inbox/{recipient}/{id}/extend": underLease("/extend"),
+	"POST /v1/inbox/{recipient}/{id}/nack":   underLease("/nack"),
 	"GET /v1/discovery/agents": {
 		{"all", "/v1/discovery/agents", "", "ok ok ok ok ok ok+", "hidden@localhost", ""},
 		{"one who is not listed", "/v1/discovery/agents?address=hidden@localhost", "", "ok ok ok ok ok ok+",

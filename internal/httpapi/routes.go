@@ -83,6 +83,10 @@ var routes = []route{
 	{"GET", "/v1/inbox/{recipient}", self, "", (*Server).inbox},
 	{"GET", "/v1/inbox/{recipient}/events", self, "", (*Server).events},
 	{"POST", "/v1/inbox/{recipient}/{id}/read", self, "", (*Server).markRead},
+	{"POST", "/v1/inbox/{recipient}/claim", self, "", (*Server).claim},
+	{"POST", "/v1/inbox/{recipient}/{id}/extend", self, "", (*Server).extend},
+	{"POST", "/v1/inbox/{recipient}/{id}/nack", self, "", (*Server).giveBack},
+	{"POST", "/v1/inbox/{recipient}/{id}/reject", self, "", (*Server).reject},
 	{"DELETE", "/v1/inbox/{recipient}/{id}", self, "", (*Server).acknowledge},
 	{"POST", "/v1/inbox/{recipient}/ack", self, "", (*Server).acknowledgeAll},
 

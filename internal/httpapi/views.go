@@ -151,11 +151,10 @@ func inboxView(owner amtp.Address, page *gateway.InboxPage, headers bool) ([]byt
 }
 
 // appendItem writes a message of an inbox. headers leaves its payload out and says how
-// many bytes the message has.
-func appendItem(b []byte, item *gateway.InboxItem, headers bool) ([]byte, error) {
-	var without []string
+// many bytes the message has. It also leaves out the sender's members of these names.
+func appendItem(b []byte, item *gateway.InboxItem, headers bool, without ...string) ([]byte, error) {
 	if headers {
-		without = []string{"payload", "size"}
+		without = append(without, "payload", "size")
 	}
 	b, err := appendMessage(b, &item.Envelope, item.Body, item.Thread, without...)
 	if err != nil {

@@ -163,6 +163,8 @@ type Taker struct {
 	Scan int // deliveries that are looked at and not taken, after which the call ends
 	Dir  *Directory
 	Most int // how often a delivery may be taken, 0 for any number
+	// Match is the filter, nil where all that is looked at matches.
+	Match *InboxMatch
 
 	Chosen, Spent []TakeRow
 	Next          gateway.TakePosition
@@ -213,16 +215,20 @@ func (k *Taker) Filters() bool { return k.Want.Filter != gateway.TakeFilter{} }
 
 // wants reports whether the filter matches a delivery.
 func (k *Taker) wants(r *TakeRow) bool {
-	f := &k.Want.Filter
-	if !f.From.IsZero() {
-		from, _ := k.Dir.Address(r.SenderAgent)
-		if r.SenderAgent == 0 {
-			from, _ = amtp.ParseAddress(r.Sender) // what cannot be read is nobody's address
-		}
-		if !from.Equal(f.From) {
-			return false
-		}
+	if k.Match == nil {
+		return true
 	}
-	return (f.Thread == "" || Thread(r.Thread, r.ID) == f.Thread) &&
-		(f.InReplyTo == "" || amtp.MessageID(r.InReplyTo) == f.InReplyTo)
+	sender := r.Sender
+	if r.SenderAgent != 0 {
+		from, _ := k.Dir.Address(r.SenderAgent)
+		sender = from.String()
+	}
+	uuid, _ := r.ID.UUID()
+	return k.Match.Matches(&InboxEntry{Sender: sender, InReplyTo: r.InReplyTo, Thread: r.Thread, UUID: uuid[:]})
+}
+
+// Filter returns the filter of the call in the form that the inbox has.
+func (k *Taker) Filter() gateway.InboxFilter {
+	f := &k.Want.Filter
+	return gateway.InboxFilter{From: f.From, Thread: f.Thread, InReplyTo: f.InReplyTo}
 }

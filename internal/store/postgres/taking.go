@@ -122,9 +122,13 @@ func (s *Store) Take(ctx context.Context, by gateway.Acting, t gateway.Take, now
 	at := store.Micros(now)
 	ahead := store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent)
 	if ahead.Filters() {
-		err := s.read(ctx, func(ctx context.Context, c conn) error {
+		err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
 			ahead = store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent) // the read may run again
-			_, err := c.by(by).takeable(ctx, by.Agent, ahead, at, "")
+			c = c.by(by)
+			if ahead.Match, err = c.inboxMatch(ctx, by.Agent, ahead.Filter()); err != nil {
+				return err
+			}
+			_, err = c.takeable(ctx, by.Agent, ahead, at, "")
 			return err
 		})
 		if err != nil || len(ahead.Chosen)+len(ahead.Spent) == 0 {

@@ -59,8 +59,11 @@ func (s *Store) Take(ctx context.Context, by gateway.Acting, t gateway.Take, now
 	at := store.Micros(now)
 	ahead := store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent)
 	if ahead.Filters() {
-		err := s.readBy(ctx, by, func(r *reader) error {
+		err := s.readBy(ctx, by, func(r *reader) (err error) {
 			ahead = store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent) // the read may run again
+			if ahead.Match, err = r.inboxMatch(by, ahead.Filter()); err != nil {
+				return err
+			}
 			return r.takeable(by.Agent, ahead, at)
 		})
 		if err != nil || len(ahead.Chosen)+len(ahead.Spent) == 0 {
