@@ -30,7 +30,7 @@ func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string) (amtp.AckR
 		all.Go(func() {
 			for i := range next {
 				var done amtp.AckResult
-				done, failed[i] = s.Ack(ctx, m, ids[i])
+				done, failed[i] = s.Ack(ctx, m, ids[i], "")
 				out.Results[i] = amtp.AckOutcome{MessageID: amtp.MessageID(ids[i]), Status: done.Status,
 					Timestamp: done.Timestamp}
 			}

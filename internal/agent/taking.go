@@ -82,7 +82,7 @@ func (c Claiming) checked() (Claiming, error) {
 		c.Max = 1
 	}
 	if c.Max < 1 || c.Max > gateway.MaxTake {
-		return c, amtp.Errorf(amtp.CodeInvalidParameter, "max must be between 1 and %d", gateway.MaxTake)
+		return c, amtp.Errorf(amtp.CodeInvalidRequest, "max must be between 1 and %d", gateway.MaxTake)
 	}
 	var err error
 	c.Visibility, err = visibility(c.Visibility)
@@ -95,7 +95,7 @@ func visibility(d time.Duration) (time.Duration, error) {
 		return gateway.DefaultVisibility, nil
 	}
 	if d < gateway.MinVisibility || d > gateway.MaxVisibility {
-		return 0, amtp.Errorf(amtp.CodeInvalidParameter, "visibility must be between 1 second and 12 hours")
+		return 0, amtp.Errorf(amtp.CodeInvalidRequest, "visibility must be between 1 second and 12 hours")
 	}
 	return d, nil
 }
@@ -122,7 +122,7 @@ func (s *Agents) GiveBack(ctx context.Context, m Mailbox, id, lease string, dela
 		err = checkReason(reason)
 	}
 	if err == nil && (delay < 0 || delay > gateway.MaxVisibility) {
-		err = amtp.Errorf(amtp.CodeInvalidParameter, "delay must be between 0 seconds and 12 hours")
+		err = amtp.Errorf(amtp.CodeInvalidRequest, "delay must be between 0 seconds and 12 hours")
 	}
 	if err != nil {
 		return amtp.LeaseResult{}, err
@@ -162,11 +162,11 @@ func ticket(id, lease string, needed bool) (t gateway.Ticket, err error) {
 		return t, nil
 	}
 	if lease == "" {
-		return t, amtp.Errorf(amtp.CodeInvalidParameter, "lease is missing: the token that the claim returned")
+		return t, amtp.Errorf(amtp.CodeInvalidRequest, "lease is missing: the token that the claim returned")
 	}
 	token, ok := gateway.ParseLeaseToken(lease)
 	if !ok {
-		return t, amtp.Errorf(amtp.CodeInvalidParameter, "lease must be the token that the claim returned, not %.40q", lease)
+		return t, amtp.Errorf(amtp.CodeInvalidRequest, "lease must be the token that the claim returned, not %.40q", lease)
 	}
 	t.Token = token
 	return t, nil
@@ -174,7 +174,7 @@ func ticket(id, lease string, needed bool) (t gateway.Ticket, err error) {
 
 func checkReason(reason string) error {
 	if len(reason) > maxReason || !gateway.Storable(reason) {
-		return amtp.Errorf(amtp.CodeInvalidParameter, "reason has at most %d bytes and no control characters", maxReason)
+		return amtp.Errorf(amtp.CodeInvalidRequest, "reason has at most %d bytes and no control characters", maxReason)
 	}
 	return nil
 }

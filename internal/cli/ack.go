@@ -25,6 +25,9 @@ there is no terminal, whoever uses the profile shares the numbers: give ids ther
 Several messages are acknowledged together. One that cannot be does not stop the
 others, and exit code 9 says that some failed; --json says which, and why.
 
+A message that was claimed is acknowledged with the token of its lease; exit code 5
+means that the lease has ended, or that another worker holds one.
+
 A sender at the same gateway sees it at once. One in another domain hears of it
 only when its gateway asks for receipts and this gateway sends them there: by
 default for messages whose sender was verified, to domains that you have written
@@ -32,9 +35,11 @@ to. Until then "delivered" is all that the sender knows.`
 
 const ackExamples = `  amtp ack 1
   amtp ack ID
-  amtp ack ID1 ID2 ID3`
+  amtp ack ID1 ID2 ID3
+  amtp ack ID --lease 4f2a9c0de81b7d35`
 
 func (p *program) ackCommand() *cobra.Command {
+	var lease string
 	cmd := p.online(&cobra.Command{
 		Use:     "ack ID...",
 		Short:   "Acknowledge/remove messages",
@@ -48,21 +53,27 @@ func (p *program) ackCommand() *cobra.Command {
 		if err := id.Need(profile.MemberGateway, profile.MemberAddress, profile.MemberKey); err != nil {
 			return err
 		}
-		return p.ack(ctx, id, args)
+		if lease != "" && len(args) != 1 {
+			return usageErrorf("--lease goes with one message.")
+		}
+		return p.ack(ctx, id, args, lease)
 	})
+	cmd.Flags().StringVar(&lease, "lease", "", "the `TOKEN` of the lease, as \"amtp claim\" showed it")
 	p.mailboxFlag(cmd)
 	return cmd
 }
 
 // ack acknowledges messages. A message that the gateway refuses does not stop the rest.
 // The first refusal is the failure of the command.
-func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) error {
+func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string, lease string) error {
 	self, err := p.self(ctx, id)
 	if err != nil {
 		return err
 	}
 	c := p.client(id)
-	acknowledge := func(messageID amtp.MessageID) (amtp.AckResult, error) { return c.Ack(ctx, self, messageID) }
+	acknowledge := func(messageID amtp.MessageID) (amtp.AckResult, error) {
+		return c.AckClaimed(ctx, self, messageID, lease)
+	}
 	if len(ids) > 1 {
 		acknowledge = p.ackTogether(ctx, id, self, ids)
 	}

@@ -149,11 +149,12 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	var about agentFlags
 	var listed bool
 	var receipts string
+	var deliveries int
 	cmd := p.online(&cobra.Command{
 		Use:     "update [NAME]",
 		Short:   "Change what is said of an agent",
 		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.\n\nWith --push messages are posted to an endpoint, with --pull they go to the inbox;\nthose under way follow. After an endpoint answered 410 its agent has an inbox;\ngive --push again when it is back.\n\nThe gateways of other domains may be told when the agent reads or acknowledges\ntheir messages (amtp ack --help). --receipts never tells nobody; always tells\nevery domain whose signature was verified, unless the operator turned receipts\noff; default follows federation.receipts.",
-		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --receipts never\n  amtp agent update --capability \"\"\n  amtp agent update --push https://hooks.example.com/amtp",
+		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --receipts never\n  amtp agent update --max-deliveries 5\n  amtp agent update --capability \"\"\n  amtp agent update --push https://hooks.example.com/amtp",
 		Args:    cobra.MaximumNArgs(1),
 	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		name, err := meant(id, args)
@@ -174,6 +175,9 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 		if about.given("receipts") {
 			u.Receipts, changed = &receipts, true
 		}
+		if about.given("max-deliveries") {
+			u.MaxDeliveries, changed = &deliveries, true
+		}
 		if !changed {
 			return usageErrorf("Nothing to change. Usage: amtp agent update [NAME] --description TEXT | --role ROLE | …")
 		}
@@ -190,6 +194,8 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	about.flags(cmd)
 	cmd.Flags().StringVar(&receipts, "receipts", "",
 		"whether senders in other domains are told that the agent has read or acknowledged their messages: default, always or never")
+	cmd.Flags().IntVar(&deliveries, "max-deliveries", 0,
+		"after `N` claims a message becomes a dead letter and its sender gets a report; 0 for no bound (see amtp claim)")
 	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
 	cmd.Flags().BoolVar(&about.endpoint.pull, "pull", false,
 		"messages go to the agent's inbox, and no more to its endpoint")

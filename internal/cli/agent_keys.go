@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,6 +181,9 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	line("Capabilities:", strings.Join(a.Capabilities, ", "))
 	line("Schemas:", strings.Join(a.SupportedSchemas, ", "))
 	line("Listed:", map[bool]string{true: "yes", false: "no"}[a.Listed])
+	if a.MaxDeliveries > 0 {
+		line("Max deliveries:", strconv.Itoa(a.MaxDeliveries))
+	}
 	if a.Receipts != "" {
 		line("Receipts:", a.Receipts)
 	}

@@ -30,7 +30,7 @@ const (
 	exitUsage        = 2 // the command line or the message is wrong
 	exitUnauthorised = 3 // not set up, or the key does not allow it
 	exitNotFound     = 4
-	exitConflict     = 5 // the name is taken, the key or id was used for something else
+	exitConflict     = 5 // the name is taken, the key or id was used for something else, the lease has ended
 	exitUnreachable  = 6 // no gateway answers, or it cannot take more now
 	exitNothing      = 7 // waited, and nothing came
 	exitRefused      = 8 // refused or held by policy
@@ -213,6 +213,7 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.waitCommand(), p.watchCommand(),
 		p.readCommand(), p.replyCommand(), p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(),
 		p.searchCommand(), p.threadCommand(), p.threadsCommand())
+	add(root, groupMessages, p.claimCommand(), p.extendCommand(), p.nackCommand(), p.rejectCommand(), p.workCommand())
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
 		p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),

@@ -42,7 +42,7 @@ var exitMeanings = []string{
 	exitUsage:        "the command line, the configuration or the message is wrong",
 	exitUnauthorised: "not set up, or the key does not allow it",
 	exitNotFound:     "not found",
-	exitConflict:     "conflict: the name is taken, the key or id was used for something else",
+	exitConflict:     "conflict: the name is taken, the key or id was used for something else, the lease has ended",
 	exitUnreachable:  "no gateway answers, or it cannot take more now",
 	exitNothing:      "waited, and nothing came",
 	exitRefused:      "refused or held by policy",

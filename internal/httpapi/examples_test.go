@@ -37,6 +37,9 @@ var told = []struct {
 		{"listThreads", "bob"},
 		{"getThread", "bob"},
 		{"markRead", "bob"},
+		{"claim", "bob"},
+		{"extendLease", "bob"},
+		{"giveBack", "bob"},
 		{"acknowledge", "bob"},
 		{"acknowledgeAll", "bob"},
 		{"discoverAgents", ""},
@@ -52,6 +55,12 @@ var told = []struct {
 		{"inviteAgent", "admin"},
 		{"join", ""},
 		{"resume", "admin"},
+	}},
+	{nil, [][2]string{
+		{"registerAgent", "admin"},
+		{"sendMessage", "alice"},
+		{"claim", "bob"},
+		{"rejectMessage", "bob"},
 	}},
 	{nil, [][2]string{{"prepareDomain", "admin"}}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{

@@ -112,7 +112,7 @@ func (s *Server) acknowledge(c *call) {
 	lease := p.text("lease")
 	c.inBox(func(box agent.Mailbox) (any, error) {
 		if p.err != nil {
-			return nil, p.err
+			return nil, inBody(p.err)
 		}
 		return s.Agents.Ack(c.r.Context(), box, c.r.PathValue("id"), lease)
 	})

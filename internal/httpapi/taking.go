@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,28 +12,28 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// span is a length of time in a request: a number of seconds, or a text such as "90s".
+// span is a length of time in a request: a text such as "90s", or "90" for seconds.
 type span time.Duration
 
 // UnmarshalJSON reads both forms.
 func (s *span) UnmarshalJSON(b []byte) error {
-	text := string(b)
-	if b[0] == '"' {
-		if err := json.Unmarshal(b, &text); err != nil {
-			return err
-		}
+	text := ""
+	if err := json.Unmarshal(b, &text); err != nil {
+		return errSpan
 	}
 	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
 		*s = span(seconds) * span(time.Second)
 		return nil
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || text == string(b) {
-		return amtp.Errorf("", "a length of time must be a number of seconds, or a text such as \"90s\"")
+	if err != nil {
+		return errSpan
 	}
 	*s = span(d)
 	return nil
 }
+
+var errSpan = errors.New(`a length of time must be a text such as "90s"`)
 
 // claimBody asks for messages to work on.
 type claimBody struct {
@@ -55,9 +56,17 @@ func (s *Server) claiming(body *claimBody) (agent.Claiming, error) {
 		Filter: gateway.TakeFilter{From: gateway.AtHome(p.address("from"), s.Domain), Thread: p.messageID("thread"),
 			InReplyTo: p.messageID("in_reply_to")}}
 	if c.Wait < 0 || c.Wait > maxWait {
-		p.fail(amtp.CodeInvalidParameter, "wait must be between 0 and 30 seconds")
+		p.fail(amtp.CodeInvalidRequest, "wait must be between 0 and 30 seconds")
 	}
-	return c, p.err
+	return c, inBody(p.err)
+}
+
+// inBody returns the error of a parameter as one of the body, or of the request as a whole.
+func inBody(err error) error {
+	if e, ok := errors.AsType[*amtp.Error](err); ok {
+		return amtp.Errorf(amtp.CodeInvalidRequest, "%s", e.Message)
+	}
+	return err
 }
 
 // claim takes messages of an inbox under leases.

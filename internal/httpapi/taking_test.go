@@ -33,13 +33,13 @@ func TestClaim(t *testing.T) {
 	if !strings.Contains(status.raw, `"claimed":true`) || !strings.Contains(status.raw, `"read":true`) {
 		t.Errorf("status for the sender: got %s, want claimed and read", status.raw)
 	}
-	w.wants("extend", post("/"+first+"/extend", `{"lease":"`+tokens[0]+`","visibility":90}`), 200, "")
+	w.wants("extend", post("/"+first+"/extend", `{"lease":"`+tokens[0]+`","visibility":"90"}`), 200, "")
 	w.wants("extend under no lease", post("/"+second+"/extend", `{"lease":"`+tokens[0]+`"}`), 409, "LEASE_LOST")
 	w.wants("give back", post("/"+first+"/nack", `{"lease":"`+tokens[0]+`","reason":"no paper"}`), 200, "")
 	w.wants("ack with the old token", w.do("DELETE", "/v1/inbox/bob@localhost/"+first+"?lease="+tokens[0], "",
 		w.as("bob")), 409, "LEASE_LOST")
 
-	a = post("/claim", `{"max":10,"filter":{"from":"alice"}}`)
+	a = post("/claim", `{"max":10,"filter":{"from":"alice@localhost"}}`)
 	ids, tokens = leases(a)
 	if len(ids) != 2 || ids[0] != first || !strings.Contains(a.raw, `"attempt":2`) {
 		t.Fatalf("second claim: got %s, want both messages", a.raw)
@@ -84,29 +84,28 @@ func TestClaimRefusals(t *testing.T) {
 		status     int
 		code       string
 	}{
-		{"/claim", `{"max":0}`, 200, ""},
-		{"/claim", `{"max":101}`, 400, "INVALID_PARAMETER"},
-		{"/claim", `{"max":-1}`, 400, "INVALID_PARAMETER"},
-		{"/claim", `{"visibility":"500ms"}`, 400, "INVALID_PARAMETER"},
-		{"/claim", `{"visibility":"13h"}`, 400, "INVALID_PARAMETER"},
+		{"/claim", `{"max":101}`, 400, "INVALID_REQUEST_FORMAT"},
+		{"/claim", `{"max":-1}`, 400, "INVALID_REQUEST_FORMAT"},
+		{"/claim", `{"visibility":"500ms"}`, 400, "INVALID_REQUEST_FORMAT"},
+		{"/claim", `{"visibility":"13h"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{"/claim", `{"visibility":"soon"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{"/claim", `{"visibility":1.5}`, 400, "INVALID_REQUEST_FORMAT"},
-		{"/claim", `{"wait":31}`, 400, "INVALID_PARAMETER"},
-		{"/claim", `{"filter":{"from":"a b"}}`, 400, "INVALID_PARAMETER"},
-		{"/claim", `{"filter":{"thread":"a b\u0000"}}`, 400, "INVALID_PARAMETER"},
+		{"/claim", `{"wait":"31"}`, 400, "INVALID_REQUEST_FORMAT"},
+		{"/claim", `{"filter":{"from":"a b"}}`, 400, "INVALID_REQUEST_FORMAT"},
+		{"/claim", `{"filter":{"thread":"a b\u0000"}}`, 400, "INVALID_REQUEST_FORMAT"},
 		{"/claim", `[]`, 400, "INVALID_REQUEST_FORMAT"},
-		{absent + "/extend", `{}`, 400, "INVALID_PARAMETER"},
-		{absent + "/extend", `{"lease":"x"}`, 400, "INVALID_PARAMETER"},
+		{absent + "/extend", `{}`, 400, "INVALID_REQUEST_FORMAT"},
+		{absent + "/extend", `{"lease":"x"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{absent + "/extend", `{"lease":"4f2a9c0de81b7d35"}`, 404, "MESSAGE_NOT_FOUND"},
-		{absent + "/nack", `{"lease":"4f2a9c0de81b7d35","delay":"13h"}`, 400, "INVALID_PARAMETER"},
-		{absent + "/nack", `{"lease":"4f2a9c0de81b7d35","reason":"a\u0007"}`, 400, "INVALID_PARAMETER"},
-		{absent + "/reject", `{"reason":"` + strings.Repeat("x", 513) + `"}`, 400, "INVALID_PARAMETER"},
+		{absent + "/nack", `{"lease":"4f2a9c0de81b7d35","delay":"13h"}`, 400, "INVALID_REQUEST_FORMAT"},
+		{absent + "/nack", `{"lease":"4f2a9c0de81b7d35","reason":"a\u0007"}`, 400, "INVALID_REQUEST_FORMAT"},
+		{absent + "/reject", `{"reason":"` + strings.Repeat("x", 513) + `"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{absent + "/reject", ``, 404, "MESSAGE_NOT_FOUND"},
 	} {
 		w.wants(c.path+" "+c.body, w.do("POST", "/v1/inbox/bob@localhost"+c.path, c.body, w.as("bob")), c.status, c.code)
 	}
 	w.wants("ack with no token of a lease", w.do("DELETE", "/v1/inbox/bob@localhost"+absent+"?lease=x", "", w.as("bob")),
-		400, "INVALID_PARAMETER")
+		400, "INVALID_REQUEST_FORMAT")
 	w.wants("max_deliveries", w.do("PATCH", "/v1/admin/agents/bob", `{"max_deliveries":3}`, w.as("bob")), 200, "")
 	w.wants("max_deliveries", w.do("PATCH", "/v1/admin/agents/bob", `{"max_deliveries":-1}`, w.as("bob")), 400,
 		"INVALID_REQUEST_FORMAT")

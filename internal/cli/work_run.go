@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/amtp-go/amtp"
+)
+
+// held is a lease that is extended until it is ended.
+type held struct {
+	w     *worker
+	m     *amtp.InboxMessage
+	ctx   context.Context // ends when the lease is lost or ended; a signal does not end it
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	mu    sync.Mutex
+	until time.Time // by this machine's clock
+	cause error     // why the lease was lost
+}
+
+// hold begins to extend the lease on a message.
+func (w *worker) hold(ctx context.Context, m *amtp.InboxMessage) *held {
+	l := &held{w: w, m: m, until: w.p.now().Add(w.query.Visibility)}
+	l.ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.ended.Go(l.extend)
+	return l
+}
+
+// end stops the extension of the lease.
+func (l *held) end() {
+	l.stop()
+	l.ended.Wait()
+}
+
+// lost returns why the lease was lost, nil while it is held.
+func (l *held) lost() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+func (l *held) lose(err error) {
+	l.mu.Lock()
+	if l.cause == nil {
+		l.cause = err
+	}
+	l.mu.Unlock()
+	l.stop()
+}
+
+// errOver is the cause of a lease that could not be extended in time.
+var errOver = errors.New("the lease ended before the gateway could be reached")
+
+// extend moves the end of the lease at a third of its time. A gateway that is away is
+// asked again until the lease is over.
+func (l *held) extend() {
+	visibility := l.w.query.Visibility
+	next := visibility / 3
+	for pause(l.ctx, next) == nil {
+		asked := l.w.p.now()
+		ctx, cancel := context.WithTimeout(l.ctx, visibility/3)
+		_, err := l.w.c.Extend(ctx, l.w.self, l.m.MessageID, l.m.Lease.Token, visibility)
+		cancel()
+		l.mu.Lock()
+		if err == nil {
+			l.until = asked.Add(visibility)
+		}
+		over := !l.w.p.now().Before(l.until)
+		l.mu.Unlock()
+		switch {
+		case l.ctx.Err() != nil:
+			return
+		case err == nil:
+			next = visibility / 3
+		case over:
+			l.lose(errOver)
+		case away(err), errors.Is(err, context.DeadlineExceeded):
+			next = min(time.Second, visibility/10)
+		default:
+			l.lose(err)
+		}
+	}
+}
+
+// finish makes a call under the lease, again while the gateway is away and the lease is
+// held. It returns an error that ends the work.
+func (l *held) finish(do func(context.Context) error) error {
+	for {
+		ctx, cancel := l.w.limited(l.ctx, 0)
+		err := do(ctx)
+		cancel()
+		switch {
+		case err == nil || l.lost() != nil:
+			return nil
+		case !away(err) && !errors.Is(err, context.DeadlineExceeded):
+			l.w.note("Message %s: %v\n", l.m.MessageID, l.w.p.explain(err).message)
+			l.lose(err)
+			return fatal(err)
+		}
+		_ = pause(l.ctx, time.Second)
+	}
+}
+
+// execute runs the command for a message, and returns what it wrote if that is the
+// answer. failed says why it did not succeed, "" if it did.
+func (w *worker) execute(ctx context.Context, l *held, m *amtp.InboxMessage) (out []byte, failed string) {
+	cmd := exec.Command(w.command[0], w.command[1:]...)
+	cmd.Stdin = bytes.NewReader(append(bytes.Clone(m.Raw), '\n'))
+	cmd.Env = append(append([]string(nil), w.p.environ...), environmentOf(w.self, m)...)
+	cmd.WaitDelay = stopTime // for programs that it started and that keep its output open
+	var answer bounded
+	cmd.Stdout, cmd.Stderr = &shared{w: w, to: w.p.stdout}, &shared{w: w, to: w.p.stderr}
+	if w.reply {
+		cmd.Stdout = &answer
+	} else if w.p.json {
+		cmd.Stdout = cmd.Stderr
+	}
+	ownGroup(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, "the command cannot be run: " + err.Error()
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		if err = stopGroup(cmd, done); err != nil {
+			return nil, "the worker was stopped"
+		}
+	case <-l.ctx.Done():
+		err = stopGroup(cmd, done)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Sprintf("the command ended with %v", err)
+	case answer.over:
+		return nil, fmt.Sprintf("the command wrote more than %d bytes, which is too much for an answer", maxAnswer)
+	}
+	return answer.Bytes(), ""
+}
+
+// stopGroup ends a command and what it started. It first asks it to end.
+func stopGroup(cmd *exec.Cmd, done <-chan error) error {
+	askGroup(cmd)
+	late := time.NewTimer(stopTime)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		killGroup(cmd)
+		return <-done
+	}
+}
+
+// environmentOf returns the variables that describe a message. Control characters, and
+// those that change how a line is shown, are removed.
+func environmentOf(self amtp.Address, m *amtp.InboxMessage) (list []string) {
+	for _, v := range []struct{ name, value string }{
+		{"AMTP_MESSAGE_ID", string(m.MessageID)}, {"AMTP_SENDER", m.Sender.String()}, {"AMTP_SUBJECT", m.Subject},
+		{"AMTP_THREAD", string(m.ThreadID)}, {"AMTP_IN_REPLY_TO", string(m.InReplyTo)}, {"AMTP_TRUST", string(m.Trust)},
+		{"AMTP_SCHEMA", m.Schema}, {"AMTP_RECIPIENT", self.String()}, {"AMTP_ATTEMPT", strconv.Itoa(m.Lease.Attempt)},
+		{"AMTP_LEASE", m.Lease.Token},
+	} {
+		list = append(list, v.name+"="+withoutControls(v.value))
+	}
+	return list
+}
+
+func withoutControls(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// bounded keeps up to maxAnswer bytes.
+type bounded struct {
+	bytes.Buffer
+	over bool
+}
+
+func (b *bounded) Write(text []byte) (int, error) {
+	if b.over = b.over || b.Len()+len(text) > maxAnswer; b.over {
+		return len(text), nil
+	}
+	return b.Buffer.Write(text)
+}
+
+// shared is an output of several commands.
+type shared struct {
+	w  *worker
+	to io.Writer
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.to.Write(b)
+}
