@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/amtp-go/amtp"
 )
 
 // The floors: the cost of net/http and encoding/json on this machine, and the least
@@ -68,7 +70,7 @@ func serveFloor(word, path string) error {
 	return nil
 }
 
-// floor answers a submission with 202 once keep has returned, and the
+// floor answers a submission with 202 once keep has returned, and a claim and the
 // acknowledgement of a message with 200.
 func floor(keep func([]byte) error) http.Handler {
 	mux := http.NewServeMux()
@@ -91,7 +93,20 @@ func floor(keep func([]byte) error) http.Handler {
 	mux.HandleFunc("DELETE /v1/inbox/{address}/{id}", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, accepted{MessageID: r.PathValue("id"), Status: "acknowledged"})
 	})
+	mux.HandleFunc("POST /v1/inbox/{address}/claim", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, http.StatusOK, claimed{Messages: []claimedMessage{{MessageID: "none", Lease: amtp.Lease{Token: "none"}}}})
+	})
 	return mux
+}
+
+// claimed is the answer of the floors to a claim: a message without content.
+type claimed struct {
+	Messages []claimedMessage `json:"messages"`
+}
+
+type claimedMessage struct {
+	MessageID string     `json:"message_id"`
+	Lease     amtp.Lease `json:"lease"`
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -20,6 +20,8 @@ type load struct {
 	// the request, 0 to n-1 over all clients, to its bytes. They stay valid until the
 	// next call.
 	source func(client int) func(i int) []byte
+	// heard takes the body of each answer to a client, nil for no need.
+	heard func(client int, body []byte) error
 }
 
 // A driven is the result of a load.
@@ -56,7 +58,7 @@ func (l load) drive(ctx context.Context) (driven, error) {
 	)
 	begin := time.Now()
 	for i, c := range conns {
-		group.Go(func() { errs[i] = l.client(c, l.source(i), &next, &times[i]) })
+		group.Go(func() { errs[i] = l.client(c, i, &next, &times[i]) })
 	}
 	group.Wait()
 	d := driven{took: time.Since(begin)}
@@ -70,7 +72,8 @@ func (l load) drive(ctx context.Context) (driven, error) {
 }
 
 // client is one of the loop's clients.
-func (l load) client(c *conn, request func(int) []byte, next *atomic.Int64, times *histogram) error {
+func (l load) client(c *conn, number int, next *atomic.Int64, times *histogram) error {
+	request := l.source(number)
 	for {
 		i := int(next.Add(1)) - 1
 		if i >= l.n {
@@ -87,6 +90,13 @@ func (l load) client(c *conn, request func(int) []byte, next *atomic.Int64, time
 		if a.status != l.status {
 			next.Store(int64(l.n))
 			return fmt.Errorf("request %d: answered %d, want %d: %s", i, a.status, l.status, a.body)
+		}
+		if l.heard == nil {
+			continue
+		}
+		if err := l.heard(number, a.body); err != nil {
+			next.Store(int64(l.n))
+			return fmt.Errorf("request %d: %w", i, err)
 		}
 	}
 }

@@ -38,6 +38,7 @@ func works() []work {
 	return []work{
 		{"accept", (*bench).accept},
 		{"ack", (*bench).ack},
+		{"claim", (*bench).claim},
 		{"federation", (*bench).federation},
 		{outageWork, (*bench).outage},
 		{"inbox", (*bench).inbox},

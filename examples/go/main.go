@@ -45,14 +45,14 @@ func main() {
 	}
 }
 
-// work takes what waits, or waits for something. What it does not acknowledge is
-// there again the next time.
+// work claims a message, or waits for one. No other worker of this agent gets it
+// meanwhile. What it does not acknowledge returns a minute later.
 func work(ctx context.Context, c *amtp.Client, me amtp.Address) error {
-	page, err := c.Inbox(ctx, me, amtp.InboxQuery{Wait: 30 * time.Second})
+	claims, err := c.Claim(ctx, me, amtp.ClaimQuery{Wait: 30 * time.Second})
 	if err != nil {
 		return err
 	}
-	for _, m := range page.Messages {
+	for _, m := range claims.Messages {
 		proven := m.Trust == amtp.TrustLocal || m.Trust == amtp.TrustVerified
 		if proven && m.InReplyTo == "" { // an answer to an answer would never end
 			_, err := c.Send(ctx, amtp.Message{
@@ -65,7 +65,7 @@ func work(ctx context.Context, c *amtp.Client, me amtp.Address) error {
 				return err
 			}
 		}
-		if _, err := c.Ack(ctx, me, m.MessageID); err != nil {
+		if _, err := c.AckClaimed(ctx, me, m.MessageID, m.Lease.Token); err != nil {
 			return err
 		}
 	}

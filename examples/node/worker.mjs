@@ -20,7 +20,7 @@ async function call(method, path, body) {
     signal: AbortSignal.timeout(60_000),
   });
   // A sender who is gone (404) and one who was answered before, otherwise (422), get no answer.
-  if (!answer.ok && !(method === "POST" && (answer.status === 404 || answer.status === 422))) {
+  if (!answer.ok && !(path === "messages" && (answer.status === 404 || answer.status === 422))) {
     throw new Error(`${method} ${path}: HTTP ${answer.status}`);
   }
   return answer.json();
@@ -32,10 +32,11 @@ function answer(payload) {
   return { words: typeof text === "string" ? (text.match(/\S+/g) ?? []).length : 0 };
 }
 
-// Takes what waits, or waits for something. What is not acknowledged is there again the next time.
+// Claims a message, or waits for one. No other worker of this agent gets it meanwhile. What is
+// not acknowledged returns a minute later.
 async function work() {
   const inbox = "inbox/" + me.agentAddress;
-  for (const m of (await call("GET", inbox + "?wait=30")).messages) {
+  for (const m of (await call("POST", inbox + "/claim", { wait: "30s" })).messages) {
     const proven = m.trust === "local" || m.trust === "verified";
     if (proven && !m.in_reply_to) { // an answer to an answer would never end
       await call("POST", "messages", {
@@ -44,7 +45,7 @@ async function work() {
         payload: answer(m.payload),
       });
     }
-    await call("DELETE", inbox + "/" + m.message_id);
+    await call("DELETE", `${inbox}/${m.message_id}?lease=${m.lease.token}`);
   }
 }
 

@@ -22,7 +22,7 @@ def call(method, path, body=None):
         answer = connection.getresponse()
         said = answer.read()
         # A sender who is gone (404) and one who was answered before, otherwise (422), get no answer.
-        if answer.status >= 300 and not (method == "POST" and answer.status in (404, 422)):
+        if answer.status >= 300 and not (path == "messages" and answer.status in (404, 422)):
             raise OSError(f"{method} {path}: HTTP {answer.status}")
         return json.loads(said)
     finally:
@@ -36,9 +36,10 @@ def answer(payload):
 
 
 def work():
-    """Take what waits, or wait for something. What is not acknowledged is there again the next time."""
+    """Claim a message, or wait for one. No other worker of this agent gets it meanwhile. What is
+    not acknowledged returns a minute later."""
     inbox = "inbox/" + ME["agentAddress"]
-    for m in call("GET", inbox + "?wait=30")["messages"]:
+    for m in call("POST", inbox + "/claim", {"wait": "30s"})["messages"]:
         proven = m["trust"] in ("local", "verified")
         if proven and not m.get("in_reply_to"):  # an answer to an answer would never end
             call("POST", "messages", {
@@ -46,7 +47,7 @@ def work():
                 "idempotency_key": "answer-" + m["message_id"],  # after a crash the same again: nobody gets two
                 "payload": answer(m.get("payload")),
             })
-        call("DELETE", inbox + "/" + m["message_id"])
+        call("DELETE", f"{inbox}/{m['message_id']}?lease={m['lease']['token']}")
 
 
 print(ME["agentAddress"], "waits for messages", file=sys.stderr)
