@@ -60,7 +60,8 @@ func (l *held) lose(err error) {
 }
 
 // errOver is the cause of a lease that could not be extended in time.
-var errOver = errors.New("the lease ended before the gateway could be reached")
+var errOver = &failure{exit: exitConflict, code: amtp.CodeLeaseLost,
+	message: "The lease ended before the gateway could be reached."}
 
 // extend moves the end of the lease at a third of its time. A gateway that is away is
 // asked again until the lease is over.
