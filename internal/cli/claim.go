@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -261,4 +263,33 @@ func (p *program) printedUnless(err error, result any) error {
 		return err
 	}
 	return p.printJSON(result)
+}
+
+// holdTime is how long a gateway holds a claim that waits.
+const holdTime = 30 * time.Second
+
+// away reports whether a gateway did not answer, or said that it may do so later: it may be
+// restarting.
+func away(err error) bool {
+	var lost *amtp.ConnectError
+	var refused *amtp.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &refused):
+		return refused.Status == http.StatusBadGateway || refused.Status == http.StatusServiceUnavailable
+	}
+	return errors.As(err, &lost)
+}
+
+// pause waits, or returns the error of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
