@@ -22,6 +22,8 @@ type load struct {
 	source func(client int) func(i int) []byte
 	// heard takes the body of each answer to a client, nil for no need.
 	heard func(client int, body []byte) error
+	every time.Duration // the least time between two requests of a client
+	after func() error  // follows each answer, and counts as part of it; nil for nothing
 }
 
 // A driven is the result of a load.
@@ -74,14 +76,20 @@ func (l load) drive(ctx context.Context) (driven, error) {
 // client is one of the loop's clients.
 func (l load) client(c *conn, number int, next *atomic.Int64, times *histogram) error {
 	request := l.source(number)
+	var last time.Time // of the last request
 	for {
 		i := int(next.Add(1)) - 1
 		if i >= l.n {
 			return nil
 		}
 		bytes := request(i)
+		time.Sleep(time.Until(last.Add(l.every)))
 		sent := time.Now()
+		last = sent
 		a, err := c.do(bytes)
+		if err == nil && l.after != nil {
+			err = l.after()
+		}
 		if err != nil {
 			next.Store(int64(l.n))
 			return fmt.Errorf("request %d: %w", i, err)

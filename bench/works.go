@@ -45,6 +45,7 @@ func works() []work {
 		{"search", (*bench).search},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
+		{"wake", (*bench).wake},
 		{"postgres", (*bench).postgres},
 		{"postgres-queue", (*bench).postgresQueue},
 		{"size", (*bench).size},

@@ -26,7 +26,7 @@ reply 1" and "amtp ack 1". [UNREAD] marks what was not read yet. Subject and pay
 the senders' words, between two lines with a word that nobody could know beforehand.
 
 With --wait the command waits that long for a message when there is none, even while
-the gateway is started anew, and ends as soon as one arrives; exit code 7 means that
+the gateway is restarted, and ends as soon as one arrives; exit code 7 means that
 nothing came. With --for, --from and --thread only the messages count that they choose.
 "amtp wait" shows the message that came, and "amtp watch" each one.
 

@@ -21,7 +21,7 @@ agent wrote, with --thread ID what belongs to the conversation. ID may be a numb
 part, as for "amtp read". A report that a delivery failed is an answer here: its sender
 is mailer-daemon.
 
-The wait goes on while the gateway is started anew. After --timeout it ends with exit
+The wait goes on while the gateway is restarted. After --timeout it ends with exit
 code 7: nothing came, and you may wait again. Nothing is changed: the message stays in
 the inbox, and is not marked read, until "amtp ack".`
 

@@ -20,8 +20,8 @@ const watchHelp = `Print each message as it enters the inbox, one line of JSON e
 messages that wait there; with --after CURSOR behind one, with --new with those that come
 from now on. With --full a line has the content too.
 
-It goes on until you end it (Ctrl-C, exit code 0), also while the gateway is started
-anew, and prints each message once. A program that remembers the last "cursor" continues
+It goes on until you end it (Ctrl-C, exit code 0), even while the gateway is
+restarted, and prints each message once. A program that remembers the last "cursor" continues
 there with --after. Nothing is changed: a message stays in the inbox until "amtp ack".
 With --timeout it ends by itself: exit code 7 says that nothing came.`
 
