@@ -119,6 +119,7 @@ type InboxQuery struct {
 	From      Address   // of the sender
 	Thread    MessageID // the id of the thread, or of any message in it
 	Fields    string    // FieldsHeaders leaves Payload out; "" means whole messages
+	Sort      string    // SortPriority puts the most urgent first, on one page; "" means the oldest first
 	// Wait is how long the gateway waits for a message before it answers with an empty
 	// page, in whole seconds. A gateway may answer earlier.
 	Wait time.Duration
@@ -137,6 +138,7 @@ func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (Inbo
 	v.Text("from", q.From.String())
 	v.Text("thread", string(q.Thread))
 	v.Text("fields", q.Fields)
+	v.Text("sort", q.Sort)
 	v.Number("wait", int(q.Wait/time.Second))
 	var raw json.RawMessage
 	if _, err := c.do(ctx, get(path("inbox", address.String())).with(v), &raw); err != nil {

@@ -28,6 +28,10 @@ const (
 const (
 	FieldsFull    = "full"
 	FieldsHeaders = "headers"
+
+	// SortPriority is the InboxQuery.Sort by which the most urgent messages come first. A
+	// page is sorted among the first 4,000 messages, and no page follows it.
+	SortPriority = "priority"
 )
 
 // InboxCount counts the messages in the inbox of address.

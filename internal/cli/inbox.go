@@ -48,7 +48,7 @@ const inboxSize = 100
 func (p *program) inboxCommand() *cobra.Command {
 	var q amtp.InboxQuery
 	var l listing
-	var unread, headers bool
+	var unread, headers, urgent bool
 	var wanted conditions
 	var cmd *cobra.Command
 	cmd = p.online(&cobra.Command{
@@ -64,6 +64,12 @@ func (p *program) inboxCommand() *cobra.Command {
 		if headers {
 			q.Fields = amtp.FieldsHeaders
 		}
+		if urgent {
+			q.Sort = amtp.SortPriority
+			if l.all || l.cursor != "" {
+				return usageErrorf("--urgent shows one page: it does not go with --all and --cursor.")
+			}
+		}
 		if err := l.check(cmd); err != nil {
 			return err
 		}
@@ -77,6 +83,7 @@ func (p *program) inboxCommand() *cobra.Command {
 	l.flags(cmd, inboxSize, "messages", true)
 	flags.BoolVar(&unread, "unread", false, "only those not marked read")
 	flags.BoolVar(&headers, "headers", false, "without the content: sizes instead")
+	flags.BoolVar(&urgent, "urgent", false, "the most urgent first, by the priority that the senders gave")
 	wanted.flags(cmd)
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
 	p.mailboxFlag(cmd)

@@ -42,7 +42,8 @@ const sendExamples = `  amtp send --to bob@localhost --subject Hello --text "Hi 
   amtp send --to bob@localhost --to carol@localhost --payload '{"task":"review","pr":7}'
   amtp send --to bob@localhost --subject Report --text-file report.md
   git diff | amtp send --to bob@localhost --text-file -
-  amtp send --to bob@localhost --text "Is it ready?" --wait 5m`
+  amtp send --to bob@localhost --text "Is it ready?" --wait 5m
+  amtp send --to bob@localhost --text "Which colour?" --answer-by 2h --priority high`
 
 const sendUsage = "Usage: amtp send --to <address> --subject <s> " + contentUsage
 
@@ -53,6 +54,7 @@ type sendFlags struct {
 	subject     string
 	inReplyTo   string
 	key, schema string
+	timed       timedFlags
 }
 
 func (p *program) sendCommand() *cobra.Command {
@@ -87,6 +89,7 @@ func (f *sendFlags) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.schema, "schema", "", "`SCHEMA` of the payload, such as agntcy:commerce.order.v1")
 	flags.StringArrayVar(&f.headers, "header", nil, "a header, `NAME=VALUE`; may repeat")
 	flags.StringVar(&f.key, "idempotency-key", "", "a `KEY` under which a repetition of this command is recognised")
+	f.timed.flags(cmd)
 }
 
 func (p *program) send(ctx context.Context, id *profile.Identity, f *sendFlags) error {
@@ -129,7 +132,11 @@ func (p *program) compose(id *profile.Identity, f *sendFlags) (m amtp.Message, e
 	if m.Payload, err = p.content(id, &f.contentFlags); err != nil {
 		return m, err
 	}
-	if m.Headers, err = headers(f.headers); err != nil {
+	timed, err := f.timed.headers(p.now())
+	if err != nil {
+		return m, err
+	}
+	if m.Headers, err = headers(append(timed, f.headers...)); err != nil {
 		return m, err
 	}
 	m.Subject, m.Schema, m.IdempotencyKey = f.subject, f.schema, f.key

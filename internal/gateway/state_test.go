@@ -15,6 +15,7 @@ var states = []gateway.State{
 var events = []gateway.Event{
 	gateway.Claim, gateway.Success, gateway.Postpone, gateway.Refuse, gateway.GiveUp, gateway.Lapse,
 	gateway.Hold, gateway.Release, gateway.Reject, gateway.Ack, gateway.Redrive, gateway.Cancel, gateway.Return,
+	gateway.PutBack,
 }
 
 // no stands for a refused step.
@@ -22,23 +23,23 @@ const no gateway.State = 0
 
 // nexts has a row per state and a column per event, in the order of states and events.
 var nexts = [][]gateway.State{
-	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel, return
+	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel, return, put back
 	// queued
-	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled, no},
+	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled, no, no},
 	// delivering
 	{no, gateway.Delivered, gateway.Retrying, gateway.Failed, gateway.Expired, gateway.Retrying, no, no, no, no, no, no,
-		gateway.Queued},
+		gateway.Queued, no},
 	// retrying
-	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled, no},
+	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled, no, no},
 	// held
 	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no,
-		gateway.Cancelled, no},
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no}, // delivered
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no}, // acknowledged
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},       // failed
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},       // expired
-	{no, no, no, no, no, no, no, no, no, no, no, no, no},                   // rejected
-	{no, no, no, no, no, no, no, no, no, no, no, no, no},                   // cancelled
+		gateway.Cancelled, no, no},
+	{no, no, no, no, gateway.Expired, no, no, no, gateway.Rejected, gateway.Acknowledged, no, no, no, no}, // delivered
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no, no},                            // acknowledged
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, no},                                  // failed
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, gateway.Delivered},                   // expired
+	{no, no, no, no, no, no, no, no, no, no, no, no, no, gateway.Delivered},                               // rejected
+	{no, no, no, no, no, no, no, no, no, no, no, no, no, no},                                              // cancelled
 }
 
 func TestNext(t *testing.T) {
@@ -56,7 +57,7 @@ func TestNext(t *testing.T) {
 }
 
 func TestNextOfNoState(t *testing.T) {
-	for _, event := range append(events, 0, 14) {
+	for _, event := range append(events, 0, 15) {
 		if got, err := gateway.Next(0, event); err == nil {
 			t.Errorf("Next = %v, want an error; state 0, event %v", got, event)
 		}

@@ -354,7 +354,11 @@ type InboxFilter struct {
 	From      amtp.Address // the sender's address
 	// Thread chooses the messages of a thread of the agent's mailbox: by the thread's
 	// id, or by the id of any message in it.
-	Thread   amtp.MessageID
+	Thread amtp.MessageID
+	// Urgent puts the most urgent first, and those of one priority in the order of the
+	// inbox. Only the first MaxScan entries behind After are sorted. The page then says
+	// whether there are more, and has no Next: what is acknowledged makes room.
+	Urgent   bool
 	Offset   int
 	Limit    int // 0 is no limit
 	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message; 0 is no limit

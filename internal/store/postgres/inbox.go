@@ -89,7 +89,10 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	if f.Unread {
 		box = unreadInBox
 	}
-	if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() {
+	order := `d.seq`
+	if f.Urgent {
+		step, order = scan, `coalesce(m.priority, 0) DESC, d.seq`
+	} else if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() {
 		step = min(f.Offset+f.Limit+1, boxStep)
 	}
 	at, err := c.behind(ctx, f)
@@ -116,7 +119,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 		err := c.query(ctx,
 			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0),
 				m.uuid, m.in_reply_to, `+mail+`
-				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step},
+				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY `+order, []any{int64(agent), at, step},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size, &n.uuid,
 				&n.answers, &n.sender}, func() error {
 				found++
@@ -130,6 +133,9 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 		switch {
 		case err != nil:
 			return nil, err
+		case f.Urgent:
+			page.Next = f.After
+			return chosen, nil
 		case page.HasMore:
 			return chosen, nil
 		case found == step:

@@ -34,8 +34,13 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 	if f.Names() {
 		mail = senderOf
 	}
+	from, order := `delivery d INDEXED BY `+index, ` WHERE`+where+` AND d.seq > ?2 ORDER BY d.seq`
+	if f.Urgent {
+		from, order = `(SELECT d.* FROM `+from+order+fmt.Sprintf(` LIMIT %d) d`, s.bounds.Scan),
+			` ORDER BY coalesce(m.priority, 0) DESC, d.seq`
+	}
 	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body), m.uuid, m.in_reply_to, ` + mail + `
-		FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message WHERE` + where + ` AND d.seq > ?2 ORDER BY d.seq`
+		FROM ` + from + ` JOIN message m ON m.id = d.message` + order
 	err = s.readBy(ctx, by, func(r *reader) error {
 		page = gateway.InboxPage{Next: f.After}
 		after, err := r.behind(f)
@@ -58,6 +63,9 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 				Read: st.ColumnInt64(1), Received: st.ColumnInt64(5), Sender: st.ColumnText(9),
 				InReplyTo: st.ColumnText(8), Thread: string(item.Thread), UUID: st.ColumnRawBlob(7)}))
 			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
+			if f.Urgent {
+				page.Next = f.After
+			}
 			switch {
 			case page.HasMore:
 				return errEnough
@@ -72,7 +80,7 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 		switch {
 		case errors.Is(err, errEnough):
 			return nil
-		case err != nil || !f.Unread:
+		case err != nil || !f.Unread || f.Urgent:
 			return err
 		}
 		// The rest of the inbox is marked read, so the page has seen all of it.

@@ -19,6 +19,7 @@ func narrowing() []promise {
 		{"From chooses by the sender's address", inboxFrom},
 		{"Thread chooses by the id of the thread, or of a message in it", inboxThread},
 		{"the conditions hold together", inboxNarrow},
+		{"Urgent puts the most urgent first", inboxUrgent},
 		{"a page behind which nothing matches is empty, and goes on behind what was looked at", inboxNothingMatches},
 		{"Newest is the number of the last message that waits", inboxNewest},
 		{"Newest of an empty inbox is 0", inboxNewestOfNone},
@@ -204,4 +205,27 @@ func inboxNewestOfNone(w *world) {
 	same(w, "newest", w.lastOf(bob), 0)
 	w.ack(bob, w.send(alice, bob))
 	same(w, "newest after the acknowledgement", w.lastOf(bob), 0)
+}
+
+// inboxUrgent checks that the most urgent come first, also in one page of some.
+func inboxUrgent(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	sent := make(map[string]amtp.MessageID)
+	for _, word := range []string{"low", "", "urgent", "normal", "high", "strange"} {
+		doc := `{"sender":"alice@` + domain + `","recipients":["bob@` + domain + `"],"payload":1,"headers":{"priority":"` +
+			word + `"}}`
+		sent[word] = w.post(letter{from: alice, to: []person{bob}, doc: doc}).ID
+	}
+	order := []amtp.MessageID{sent["urgent"], sent["high"], sent[""], sent["normal"], sent["strange"], sent["low"]}
+	f := wholeInbox
+	f.Urgent = true
+	sameList(w, "the most urgent first", ids(w.page(bob, f).Items), order)
+	f.Limit = 2
+	page := w.page(bob, f)
+	sameList(w, "the two most urgent", ids(page.Items), order[:2])
+	same(w, "there are more", page.HasMore, true)
+	same(w, "Next", page.Next, 0)
+	f.Unread, f.Limit = true, 10
+	w.markRead(bob, sent["urgent"])
+	sameList(w, "the most urgent unread", ids(w.page(bob, f).Items), order[1:])
 }
