@@ -301,7 +301,7 @@ func TestInboxFields(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
 	w.agent("bob")
-	body := `{"sender":"alice@localhost","recipients":["bob@localhost"],"Payload":2,"size":7,"subject":"s","payload":"secret"}`
+	body := `{"sender":"alice@localhost","recipients":["bob@localhost"],"Payload":2,"subject":"s","payload":"secret"}`
 	w.wants("send", w.do("POST", "/v1/messages", body, w.as("alice")), 202, "")
 	read := w.send("alice", "bob", `1`)
 	w.wants("read", w.do("POST", "/v1/inbox/bob@localhost/"+read+"/read", "", w.as("bob")), 200, "")
