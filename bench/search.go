@@ -131,7 +131,8 @@ func (b *bench) searchOnce(ctx context.Context, g *gateway, mine agent) error {
 			return request
 		}
 	}
-	s, err := measure(ctx, g.process, load{addr: g.addr, clients: 1, n: searchReads, status: http.StatusOK, source: source})
+	s, err := measure(ctx, g.process,
+		load{addr: g.addr, clients: 1, n: searchReads, status: http.StatusOK, source: source})
 	if err == nil {
 		b.measured("search", fmt.Sprintf("gateway, %d messages", b.Pending), 1, s)
 	}

@@ -81,8 +81,8 @@ func (s *Store) IndexMail(ctx context.Context, limit int) (done gateway.Indexed,
 
 // indexMail makes one step. The order of its statements matters: see indexPlace.
 func (t *tx) indexMail(ctx context.Context, limit int) (done gateway.Indexed, err error) {
-	if _, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, searchSetting,
-		indexPlace{}.String()); err != nil {
+	if _, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+		searchSetting, indexPlace{}.String()); err != nil {
 		return done, err
 	}
 	place, err := t.indexPlace(ctx, `FOR UPDATE`)
