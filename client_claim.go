@@ -76,7 +76,8 @@ func (c *Client) Nack(ctx context.Context, address Address, id MessageID, lease 
 
 // Reject refuses the work that a message asks for: it becomes a dead letter, and its sender
 // is told. The lease and the reason may be "". A repeated call succeeds.
-func (c *Client) Reject(ctx context.Context, address Address, id MessageID, lease, reason string) (RejectResult, error) {
+func (c *Client) Reject(ctx context.Context, address Address, id MessageID, lease,
+	reason string) (RejectResult, error) {
 	body := map[string]any{"reason": reason}
 	if lease != "" {
 		body["lease"] = lease

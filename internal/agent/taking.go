@@ -166,7 +166,8 @@ func ticket(id, lease string, needed bool) (t gateway.Ticket, err error) {
 	}
 	token, ok := gateway.ParseLeaseToken(lease)
 	if !ok {
-		return t, amtp.Errorf(amtp.CodeInvalidRequest, "lease must be the token that the claim returned, not %.40q", lease)
+		return t, amtp.Errorf(amtp.CodeInvalidRequest, "lease must be the token that the claim returned, not %.40q",
+			lease)
 	}
 	t.Token = token
 	return t, nil

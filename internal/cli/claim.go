@@ -165,7 +165,8 @@ func (p *program) printClaimed(m *amtp.InboxMessage) {
 	if l := m.Lease; l != nil {
 		p.printf("  Lease:   %s, until %s, attempt %d\n", render.Clean(l.Token), p.timeText(l.Until.Time), l.Attempt)
 		p.notef("Read it: amtp read %s%s\n", render.MessageID(m.MessageID), p.again())
-		p.notef("Done with it: amtp ack %s --lease %s%s\n", render.MessageID(m.MessageID), render.Clean(l.Token), p.again())
+		p.notef("Done with it: amtp ack %s --lease %s%s\n", render.MessageID(m.MessageID), render.Clean(l.Token),
+			p.again())
 	}
 }
 

@@ -240,7 +240,8 @@ func (w *worker) handle(ctx context.Context, m *amtp.InboxMessage) error {
 		if ctx.Err() != nil {
 			delay = 0
 		}
-		w.note("Message %s: %s; it may be tried again after %v.\n", render.MessageID(m.MessageID), render.Clean(failed), delay)
+		w.note("Message %s: %s; it may be tried again after %v.\n", render.MessageID(m.MessageID),
+			render.Clean(failed), delay)
 		return l.finish(func(ctx context.Context) error {
 			_, err := w.c.Nack(ctx, w.self, m.MessageID, m.Lease.Token, delay, failed)
 			return err
@@ -272,7 +273,8 @@ func fatal(err error) error {
 func (w *worker) answer(l *held, m *amtp.InboxMessage, out []byte) (failed string) {
 	original := amtp.Message{Headers: m.Headers, Payload: m.Payload, ResponseType: m.ResponseType}
 	if original.Automatic() || !proven(m.Trust) || m.Sender.Equal(w.self) {
-		w.note("Message %s gets no answer: it is automatic, or nobody proved who sent it.\n", render.MessageID(m.MessageID))
+		w.note("Message %s gets no answer: it is automatic, or nobody proved who sent it.\n",
+			render.MessageID(m.MessageID))
 		return ""
 	}
 	payload := json.RawMessage(out)

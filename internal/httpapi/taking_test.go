@@ -102,7 +102,8 @@ func TestClaimRefusals(t *testing.T) {
 		{absent + "/reject", `{"reason":"` + strings.Repeat("x", 513) + `"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{absent + "/reject", ``, 404, "MESSAGE_NOT_FOUND"},
 	} {
-		w.wants(c.path+" "+c.body, w.do("POST", "/v1/inbox/bob@localhost"+c.path, c.body, w.as("bob")), c.status, c.code)
+		a := w.do("POST", "/v1/inbox/bob@localhost"+c.path, c.body, w.as("bob"))
+		w.wants(c.path+" "+c.body, a, c.status, c.code)
 	}
 	w.wants("ack with no token of a lease", w.do("DELETE", "/v1/inbox/bob@localhost"+absent+"?lease=x", "", w.as("bob")),
 		400, "INVALID_REQUEST_FORMAT")

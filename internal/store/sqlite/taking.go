@@ -18,7 +18,8 @@ func scanTakeRow(s *sqlite3.Stmt) store.TakeRow {
 	return store.TakeRow{
 		InboxRow: scanInboxRow(s), SenderAgent: gateway.AgentID(s.ColumnInt64(afterInbox)),
 		Size: s.ColumnInt64(afterInbox + 1), Leases: s.ColumnInt64(afterInbox + 2), Refused: s.ColumnInt64(afterInbox + 3),
-		Thread: s.ColumnText(afterInbox + 4), InReplyTo: s.ColumnText(afterInbox + 5), Reason: s.ColumnText(afterInbox + 6),
+		Thread: s.ColumnText(afterInbox + 4), InReplyTo: s.ColumnText(afterInbox + 5),
+		Reason: s.ColumnText(afterInbox + 6),
 	}
 }
 
