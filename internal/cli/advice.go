@@ -54,6 +54,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeAdminAuthRequired:    "set AMTP_ADMIN_KEY to the gateway's admin key",
 	amtp.CodeAdminAccessDenied:    "set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other",
 	amtp.CodeRegistrationFailed:   "correct what the text names, or choose another name",
+	amtp.CodeMessageExpired:       "send it again as a new message, with more time, if it is still of use",
 	amtp.CodeCancelled:            "send it again as a new message if it is to arrive after all",
 	amtp.CodeCertificateFailed:    `fix what the text names; "amtp cert show" says when the gateway tries again`,
 	amtp.CodeInternal:             "try again; if it stays, the gateway's operator finds the cause in its log",

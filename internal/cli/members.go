@@ -95,6 +95,7 @@ func (p *program) membersListCommand(k kindWords) *cobra.Command {
 	return p.online(&cobra.Command{
 		Use:     "list",
 		Short:   "List them with their members",
+		Long:    "List every " + k.kind + " of the gateway with its members.",
 		Example: "  amtp " + k.kind + " list --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
@@ -129,6 +130,7 @@ func (p *program) membersShowCommand(k kindWords) *cobra.Command {
 	return p.online(&cobra.Command{
 		Use:     "show NAME",
 		Short:   "Show one with its members",
+		Long:    "Show a " + k.kind + " with its members.",
 		Example: "  amtp " + k.kind + " show support",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, id *profile.Identity, args []string) error {
@@ -145,6 +147,7 @@ func (p *program) membersChangeCommand(k kindWords, use, short string,
 	return p.online(&cobra.Command{
 		Use:     use + " NAME MEMBER...",
 		Short:   short,
+		Long:    short + " of a " + k.kind + ". The others stay.",
 		Example: "  amtp " + k.kind + " " + use + " support carol",
 		Args:    cobra.MinimumNArgs(2),
 	}, func(ctx context.Context, id *profile.Identity, args []string) error {
