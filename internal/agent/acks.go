@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -30,7 +31,10 @@ func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string) (amtp.AckR
 		all.Go(func() {
 			for i := range next {
 				var done amtp.AckResult
-				done, failed[i] = s.Ack(ctx, m, ids[i], "")
+				failed[i] = defect.Contain(func() (err error) {
+					done, err = s.Ack(ctx, m, ids[i], "")
+					return err
+				})
 				out.Results[i] = amtp.AckOutcome{MessageID: amtp.MessageID(ids[i]), Status: done.Status,
 					Timestamp: done.Timestamp}
 			}

@@ -125,7 +125,7 @@ func (p *program) claim(ctx context.Context, c *amtp.Client, self amtp.Address, 
 	return err
 }
 
-// waitToClaim claims until a message is there or --wait has passed, also while the gateway
+// waitToClaim claims until a message is there or --wait has passed, even while the gateway
 // is started anew.
 func (p *program) waitToClaim(ctx context.Context, c *amtp.Client, self amtp.Address,
 	q amtp.ClaimQuery) (amtp.Claims, error) {

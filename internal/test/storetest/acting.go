@@ -142,6 +142,18 @@ func (w *world) acts(d *desk) []act {
 			_, err := s.Reject(w.ctx, by, gateway.Ticket{ID: d.second}, "", w.now())
 			return err
 		}},
+		{"Thread", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Thread(w.ctx, by, d.first, gateway.ThreadFilter{Limit: 1})
+			return err
+		}},
+		{"Threads", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Threads(w.ctx, by, gateway.ThreadsFilter{Limit: 1})
+			return err
+		}},
+		{"Answerers", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Answerers(w.ctx, by, d.out)
+			return err
+		}},
 		{"Ack", func(by gateway.Acting, s gateway.Store) error {
 			_, err := s.Ack(w.ctx, by, d.first, w.now())
 			return err
