@@ -228,6 +228,7 @@ type Record struct {
 	Envelope
 	Body       []byte // as received; nil after its retention
 	Thread     amtp.MessageID
+	Labels     []string // in the reader's mailbox, in order
 	Deliveries []Delivery
 }
 
@@ -236,6 +237,7 @@ type InboxItem struct {
 	Envelope
 	Body          []byte
 	Thread        amtp.MessageID
+	Labels        []string  // in order
 	Seq           int64     // the inbox's own sequence
 	ReadAt        time.Time // zero when unread
 	DeliveryCount int

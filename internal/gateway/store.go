@@ -56,6 +56,7 @@ type Store interface {
 	Clocks
 	Threads
 	Searches
+	Labels
 
 	// Accept stores a message with one delivery per recipient, or recognises it as a
 	// retry of a stored one.
@@ -315,9 +316,10 @@ type MessageFilter struct {
 	Recipient amtp.Address
 	Status    amtp.Status // see InStatus
 	Since     time.Time
-	Sent      bool  // only those that the reader sent
-	Before    int64 // exclusive: MessagePage.Next of an earlier page; 0 from the newest
-	Limit     int   // 0 is no limit but MaxScan
+	Sent      bool   // only those that the reader sent
+	Label     string // only those with the label in the reader's mailbox; none for Everyone
+	Before    int64  // exclusive: MessagePage.Next of an earlier page; 0 from the newest
+	Limit     int    // 0 is no limit but MaxScan
 	Offset    int
 }
 
@@ -355,6 +357,7 @@ type InboxFilter struct {
 	// Thread chooses the messages of a thread of the agent's mailbox: by the thread's
 	// id, or by the id of any message in it.
 	Thread amtp.MessageID
+	Label  string // only those with the label
 	// Urgent puts the most urgent first, and those of one priority in the order of the
 	// inbox. Only the first MaxScan entries behind After are sorted. The page then says
 	// whether there are more, and has no Next: what is acknowledged makes room.

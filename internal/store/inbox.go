@@ -14,6 +14,7 @@ type InboxEntry struct {
 	InReplyTo      string
 	Thread         string // as stored, in this mailbox
 	UUID           []byte
+	Labelled       bool // it has the label of the filter
 }
 
 // MeantRow is a message that a filter names, as it is stored.
@@ -63,7 +64,7 @@ func (m *InboxMatch) Matches(e *InboxEntry) bool {
 	case m.threads != nil && !m.threads[sameID(Thread(e.Thread, MessageID(e.UUID)))]:
 		return false
 	}
-	return m.From.IsZero() || Folded(e.Sender) == m.From.Key()
+	return (m.From.IsZero() || Folded(e.Sender) == m.From.Key()) && (m.Label == "" || e.Labelled)
 }
 
 // sameID returns the form in which equal ids are equal strings: a UUID may be written

@@ -32,6 +32,7 @@ const SinceSlack = 60_000_000
 type Indexes struct {
 	All                Series
 	SentBy, ReceivedBy func(agent int64) Series
+	Labelled           func(label string) Series   // in the reader's mailbox
 	SentFrom, SentTo   func(address string) Series // from and to other domains; the address is an amtp.Address.Key
 }
 
@@ -50,6 +51,9 @@ func (x *Indexes) Select(dir *Directory, by gateway.Reader, f *gateway.MessageFi
 	}
 	if !f.Recipient.IsZero() {
 		all = append(all, named(dir, f.Recipient, x.SentTo, x.ReceivedBy))
+	}
+	if f.Label != "" {
+		all = append(all, x.Labelled(f.Label))
 	}
 	if len(all) == 0 {
 		return x.All

@@ -59,6 +59,7 @@ func Tables() []Table {
 			numbers("since", "same", "turn"), texts("troubles", "payload")),
 		table("dedup", 1, blobs("key"), numbers("message", "used")),
 		table("alias", 4, blobs("id"), numbers("agent"), texts("sender"), blobs("variant"), numbers("message")),
+		table("label", 3, numbers("message", "agent"), texts("name")),
 		table("contact", 2, numbers("agent"), texts("domain")),
 		table("met", 2, texts("sender"), numbers("agent", "message"), texts("domain")),
 		table("receipt", 2, numbers("message", "agent"), texts("domain"), numbers("read", "acked", "refused", "due")),

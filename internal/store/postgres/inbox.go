@@ -16,6 +16,7 @@ const boxStep = 1000
 type inboxEntry struct {
 	seq, read, leases, row, received, size int64
 	uuid, thread, answers, sender          []byte
+	labelled                               bool
 }
 
 // senderOf is the address of a message's sender.
@@ -54,7 +55,7 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 			continue // it was acknowledged long ago, and just forgotten
 		}
 		item := gateway.InboxItem{Seq: n.seq, ReadAt: store.FromMicros(n.read), DeliveryCount: int(n.leases),
-			Body: row.body}
+			Body: row.body, Labels: store.Labels(row.labels)}
 		if item.Envelope, err = s.envelope(ctx, row.EnvelopeRow); err != nil {
 			return gateway.InboxPage{Next: f.After}, err
 		}
@@ -92,7 +93,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	order := `d.seq`
 	if f.Urgent {
 		step, order = scan, `coalesce(m.priority, 0) DESC, d.seq`
-	} else if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() {
+	} else if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() && f.Label == "" {
 		step = min(f.Offset+f.Limit+1, boxStep)
 	}
 	at, err := c.behind(ctx, f)
@@ -118,10 +119,11 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 		found := 0
 		err := c.query(ctx,
 			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0),
-				m.uuid, m.in_reply_to, `+mail+`
-				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY `+order, []any{int64(agent), at, step},
+				m.uuid, m.in_reply_to, `+mail+`,
+				$4 <> '' AND EXISTS (SELECT FROM label l WHERE l.message = m.id AND l.agent = $1 AND l.name = $4)
+				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY `+order, []any{int64(agent), at, step, f.Label},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size, &n.uuid,
-				&n.answers, &n.sender}, func() error {
+				&n.answers, &n.sender, &n.labelled}, func() error {
 				found++
 				if pager.Look(n.seq, int(n.size), match.Matches(n.entry())) {
 					chosen = append(chosen, n)
@@ -150,7 +152,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 // entry returns what a filter looks at.
 func (n *inboxEntry) entry() *store.InboxEntry {
 	return &store.InboxEntry{Read: n.read, Received: n.received, Sender: string(n.sender),
-		InReplyTo: string(n.answers), Thread: string(n.thread), UUID: n.uuid}
+		InReplyTo: string(n.answers), Thread: string(n.thread), UUID: n.uuid, Labelled: n.labelled}
 }
 
 // inboxMatch returns the filter with the messages that it names, as the agent knows
@@ -224,7 +226,8 @@ func (c conn) behind(ctx context.Context, f gateway.InboxFilter) (after int64, e
 // bodyRow is an envelope with its body, as they are stored.
 type bodyRow struct {
 	store.EnvelopeRow
-	body []byte
+	body   []byte
+	labels string // as store.Labels reads them
 }
 
 // bodies reads the chosen messages, as they are in the inbox of the agent.
@@ -237,10 +240,11 @@ func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []inboxE
 	var e envelope
 	var row int64
 	var body []byte
-	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+
+	var labels string
+	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+`$2), `+labelsOf+
 		`$2) FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, int64(agent)},
-		append(e.into(), &row, &body, &e.row.First), func() error {
-			found[row] = bodyRow{e.read(), body}
+		append(e.into(), &row, &body, &e.row.First, &labels), func() error {
+			found[row] = bodyRow{e.read(), body, labels}
 			return nil
 		})
 	return found, err

@@ -67,11 +67,13 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 	var e envelope
 	var row int64
 	var thread, content []byte
+	var labels string
 	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, CASE WHEN $3 OR m.sender_agent = $4 THEN m.thread
-			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $4) END, CASE WHEN $2 THEN m.body END, `+isFirst+`$4)
+			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $4) END, CASE WHEN $2 THEN m.body END, `+isFirst+`$4),
+			`+labelsOf+`$4)
 			FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, body, by.Everyone, int64(by.Agent)},
-		append(e.into(), &row, &thread, &content, &e.row.First), func() error {
-			list[place[row]] = recordRow{bodyRow: bodyRow{e.read(), content}, thread: string(thread)}
+		append(e.into(), &row, &thread, &content, &e.row.First, &labels), func() error {
+			list[place[row]] = recordRow{bodyRow: bodyRow{e.read(), content, labels}, thread: string(thread)}
 			return nil
 		})
 	if err != nil {
@@ -101,6 +103,7 @@ func (s *Store) records(ctx context.Context, rows []recordRow) ([]gateway.Record
 			return nil, err
 		}
 		list[i].Body, list[i].Thread = r.body, store.Thread(r.thread, list[i].ID)
+		list[i].Labels = store.Labels(r.labels)
 	}
 	return list, nil
 }
@@ -185,6 +188,7 @@ func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reade
 		}),
 		SentBy: through[int64](ctx, c, sentBy), ReceivedBy: through[int64](ctx, c, receivedBy),
 		SentFrom: through[string](ctx, c, sentFrom), SentTo: through[string](ctx, c, sentTo),
+		Labelled: c.labelled(ctx, by.Agent),
 	}
 	return x.Select(dir, by, &f)
 }

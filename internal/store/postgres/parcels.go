@@ -89,7 +89,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var content []byte
 	into := append(append(q.into(), e.into()...), &content, &e.row.First)
 	queue(b, jobsWithMessages, []any{ids, body, gateway.KindPush.Prefix()}, into, func() error {
-		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), bodyRow: bodyRow{e.read(), content}}
+		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), bodyRow: bodyRow{e.read(), content, ""}}
 		return nil
 	})
 	var d delivery

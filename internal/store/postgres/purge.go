@@ -345,6 +345,9 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 	if _, err := t.change(ctx, `DELETE FROM alias WHERE message = ANY ($1::bigint[])`, gone); err != nil {
 		return nil, err
 	}
+	if _, err := t.change(ctx, `DELETE FROM label WHERE message = ANY ($1::bigint[])`, gone); err != nil {
+		return nil, err
+	}
 	_, err = t.change(ctx, `DELETE FROM delivery WHERE message = ANY ($1::bigint[])`, gone)
 	return gone, err
 }

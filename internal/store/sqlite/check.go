@@ -216,6 +216,8 @@ var consistency = []nothing{
 		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), int(gateway.Held)}},
 	{"keys", "every idempotency key has its message", "idempotency keys without their message",
 		`SELECT count(*) FROM dedup k WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message)`, nil},
+	{"labels", "every label has its message", "labels without their message",
+		`SELECT count(*) FROM label l WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = l.message)`, nil},
 	{"aliases", "every alias has its message", "aliases without their message",
 		`SELECT count(*) FROM alias a WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message)`, nil},
 	{"agent keys", "every key has a living agent", "keys without a living agent",

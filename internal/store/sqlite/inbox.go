@@ -39,7 +39,8 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 		from, order = `(SELECT d.* FROM `+from+order+fmt.Sprintf(` LIMIT %d) d`, s.bounds.Scan),
 			` ORDER BY coalesce(m.priority, 0) DESC, d.seq`
 	}
-	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body), m.uuid, m.in_reply_to, ` + mail + `
+	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body), m.uuid, m.in_reply_to, ` + mail + `,
+			?3 <> '' AND EXISTS (SELECT 1 FROM label l WHERE l.message = m.id AND l.agent = ?1 AND l.name = ?3)
 		FROM ` + from + ` JOIN message m ON m.id = d.message` + order
 	err = s.readBy(ctx, by, func(r *reader) error {
 		page = gateway.InboxPage{Next: f.After}
@@ -61,7 +62,8 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 			}
 			stands := pager.Look(item.Seq, st.ColumnInt(6), match.Matches(&store.InboxEntry{
 				Read: st.ColumnInt64(1), Received: st.ColumnInt64(5), Sender: st.ColumnText(9),
-				InReplyTo: st.ColumnText(8), Thread: string(item.Thread), UUID: st.ColumnRawBlob(7)}))
+				InReplyTo: st.ColumnText(8), Thread: string(item.Thread), UUID: st.ColumnRawBlob(7),
+				Labelled: st.ColumnBool(10)}))
 			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
 			if f.Urgent {
 				page.Next = f.After
@@ -76,7 +78,7 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
 			return r.appendItem(s.dir, &page, item, inboxRef{st.ColumnInt64(4), by.Agent})
-		}, int64(by.Agent), after)
+		}, int64(by.Agent), after, f.Label)
 		switch {
 		case errors.Is(err, errEnough):
 			return nil
@@ -177,11 +179,12 @@ type inboxRef struct {
 
 // appendItem adds a message to the page, with the columns of its own row.
 func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row inboxRef) error {
-	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`,
+	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2), `+labelsOf+`?2) FROM message m WHERE m.id = ?1`,
 		func(st *sqlite3.Stmt) error {
 			item.Envelope = scanEnvelope(dir, st, st.ColumnBool(afterEnvelope+1))
 			item.Thread = store.Thread(string(item.Thread), item.ID)
 			item.Body = st.ColumnBlob(afterEnvelope, nil)
+			item.Labels = store.Labels(st.ColumnText(afterEnvelope + 2))
 			page.Items = append(page.Items, item)
 			return nil
 		}, row.message, int64(row.agent))

@@ -91,12 +91,14 @@ func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt, first bool) gateway.Env
 func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64,
 	body bool) (rec gateway.Record, err error) {
 	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
-			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END, `+isFirst+`?4)
+			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END, `+isFirst+`?4),
+			`+labelsOf+`?4)
 			FROM message m WHERE m.id = ?1`,
 		func(s *sqlite3.Stmt) error {
 			rec.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+2))
 			rec.Thread = store.Thread(s.ColumnText(afterEnvelope), rec.ID)
 			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
+			rec.Labels = store.Labels(s.ColumnText(afterEnvelope + 3))
 			return nil
 		}, row, body, by.Everyone, int64(by.Agent))
 	if err != nil {
@@ -204,6 +206,7 @@ func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.M
 			WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`),
 		SentTo: through[string](c, `SELECT message FROM delivery INDEXED BY delivery_to
 			WHERE address = ? COLLATE NOCASE AND message < ? ORDER BY message DESC LIMIT ?`),
+		Labelled: c.labelled(by.Agent),
 	}
 	return x.Select(dir, by, &f)
 }

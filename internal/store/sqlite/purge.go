@@ -324,7 +324,7 @@ func (w *writer) forget(row int64, did *gateway.Purged) (stays bool, err error) 
 		return stays, err
 	}
 	for _, sql := range []string{
-		`DELETE FROM alias WHERE message = ?`, `DELETE FROM delivery WHERE message = ?`,
+		`DELETE FROM alias WHERE message = ?`, `DELETE FROM label WHERE message = ?`, `DELETE FROM delivery WHERE message = ?`,
 		`DELETE FROM message WHERE id = ?`,
 	} {
 		if _, err := w.exec(sql, row); err != nil {

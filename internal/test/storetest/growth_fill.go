@@ -103,6 +103,9 @@ func (g *grown) fillLocal(i int) error {
 	text := fmt.Sprintf("local-%d", i)
 	id, err := g.patiently(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: text, key: text})
 	if err == nil {
+		_, err = g.store.Label(g.ctx, gateway.Acting{Agent: g.bob.ID}, id, gateway.LabelChange{Add: []string{"many"}})
+	}
+	if err == nil {
 		_, err = g.store.MarkRead(g.ctx, gateway.Acting{Agent: g.carol.ID}, id, g.now())
 	}
 	if err == nil {

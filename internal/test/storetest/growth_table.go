@@ -57,6 +57,8 @@ func (g *grown) messageFilters() []named[gateway.MessageFilter] {
 		{"from an address that sent none", gateway.MessageFilter{Sender: nobody}},
 		{"from an agent that sent none", gateway.MessageFilter{Sender: g.fresh.Address}},
 		{"from who sent all to who got all", gateway.MessageFilter{Sender: g.alice.Address, Recipient: g.bob.Address}},
+		{"with a label that none has", gateway.MessageFilter{Label: "none"}},
+		{"with a label that many have", gateway.MessageFilter{Label: "many"}},
 		{"with a status that none has", gateway.MessageFilter{Status: amtp.StatusRetrying}},
 		{"with a status that many have", gateway.MessageFilter{Status: amtp.StatusDelivered}},
 		{"behind a cursor", gateway.MessageFilter{Before: int64(g.n), Limit: pageOf}},
@@ -97,6 +99,8 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 		{"behind a cursor", gateway.InboxFilter{After: int64(3 * g.n), Limit: pageOf}},
 		{"not read", gateway.InboxFilter{Unread: true, Limit: pageOf}},
 		{"read", gateway.InboxFilter{Read: true, Limit: pageOf}},
+		{"with a label that none has", gateway.InboxFilter{Label: "none", Limit: pageOf}},
+		{"with a label that many have", gateway.InboxFilter{Label: "many", Limit: pageOf}},
 		{"since a time that is to come", gateway.InboxFilter{Since: morning.Add(10 * 365 * 24 * time.Hour),
 			Limit: pageOf}},
 		{"behind an offset", gateway.InboxFilter{Offset: 12, Limit: pageOf}},
@@ -195,6 +199,11 @@ func mailOperations() []operation {
 		one("Message", "unknown", func(g *grown) error {
 			_, err := g.store.Message(g.ctx, gateway.Reader{Everyone: true}, "nothing")
 			return expect(err, gateway.ErrNotFound)
+		}),
+		one("Label", "of one message", func(g *grown) error {
+			_, err := g.store.Label(g.ctx, gateway.Acting{Agent: g.bob.ID}, g.unread,
+				gateway.LabelChange{Add: []string{"todo"}, Remove: []string{"many"}})
+			return err
 		}),
 		one("Thread", "of one message", func(g *grown) error {
 			_, err := g.store.Thread(g.ctx, gateway.Acting{Agent: g.bob.ID}, g.unread,

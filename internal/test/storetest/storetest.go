@@ -1,7 +1,7 @@
 // Package storetest is the contract of gateway.Store as tests: one for every sentence of
 // the comments in internal/gateway (store.go, job.go, senderdomain.go, document.go,
-// lease.go, receipt.go, taking.go, clock.go, threads.go and searching.go), under the name of
-// the method and the words of the sentence. Every store passes all of them.
+// lease.go, receipt.go, taking.go, clock.go, threads.go, labels.go and searching.go), under
+// the name of the method and the words of the sentence. Every store passes all of them.
 package storetest
 
 import (
@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Inbox cursor", cursors()},
 		{"Depth, MarkRead, Ack", marking()},
 		{"Threads", conversing()},
+		{"Label", labelling()},
 		{"Take", taking()},
 		{"Watch", watching()},
 		{"Agents", registering()},
