@@ -117,6 +117,7 @@ type MessageSummary struct {
 	Sender    Address   `json:"sender"`
 	Subject   string    `json:"subject,omitempty"`
 	InReplyTo MessageID `json:"in_reply_to,omitempty"`
+	Labels    []string  `json:"labels,omitempty"` // the reader's own; see [Client.Label]
 }
 
 // MessageList is a page of messages, newest first. Total counts the messages that match,
@@ -153,6 +154,7 @@ type Received struct {
 	Authentication  Authentication  `json:"authentication"`
 	ReceivedAt      Time            `json:"received_at"`
 	ThreadID        MessageID       `json:"thread_id"`
+	Labels          []string        `json:"labels"`      // the reader's own; see [Client.Label]
 	BodyPurged      bool            `json:"body_purged"` // retention has removed the content
 
 	// SenderVerification says the same as Trust and Authentication in the protocol's

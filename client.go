@@ -86,6 +86,7 @@ type MessageQuery struct {
 	Recipient Address
 	Since     time.Time
 	Sent      bool   // only those that the caller sent
+	Label     string // only those with the caller's label
 	Limit     int    // 0 leaves it to the gateway: 100
 	Offset    int    // 10,000 at the most; not with Cursor
 	Cursor    string // NextCursor of an earlier page
@@ -99,6 +100,7 @@ func (c *Client) Messages(ctx context.Context, q MessageQuery) (MessageList, err
 	v.Text("recipient", q.Recipient.String())
 	v.Time("since", q.Since)
 	v.Flag("sent", q.Sent)
+	v.Text("label", q.Label)
 	v.Number("limit", q.Limit)
 	v.Number("offset", q.Offset)
 	v.Text("cursor", q.Cursor)
@@ -113,6 +115,7 @@ type InboxQuery struct {
 	Offset int
 	Since  time.Time
 	Status string // unread or read
+	Label  string // only those with the label
 	After  string // NextCursor of an earlier page
 	// InReplyTo chooses the answers to a message, by whichever of its ids they name it.
 	InReplyTo MessageID
@@ -133,6 +136,7 @@ func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (Inbo
 	v.Number("offset", q.Offset)
 	v.Time("since", q.Since)
 	v.Text("status", q.Status)
+	v.Text("label", q.Label)
 	v.Text("after", q.After)
 	v.Text("in_reply_to", string(q.InReplyTo))
 	v.Text("from", q.From.String())

@@ -85,6 +85,10 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"})
 			return err
 		}},
+		{`POST /v1/messages/m1/labels?mailbox=bob%40shop.example {"add":["a"],"remove":["b"]}`, false, func() error {
+			_, err := c.Label(ctx, "m1", amtp.LabelChange{Add: []string{"a"}, Remove: []string{"b"}, Mailbox: bob})
+			return err
+		}},
 		{"GET /v1/threads/m1?cursor=t1&limit=5", false, func() error {
 			_, err := c.Thread(ctx, "m1", amtp.ThreadQuery{Limit: 5, Cursor: "t1"})
 			return err

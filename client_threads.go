@@ -46,12 +46,16 @@ type ThreadPage struct {
 type ThreadQuery struct {
 	Limit  int    // 0 leaves it to the gateway
 	Cursor string // NextCursor of an earlier page
+	// Mailbox is a shared mailbox of which the caller is a member, which is meant instead
+	// of its own.
+	Mailbox Address
 }
 
 func (q ThreadQuery) values() calls.Query {
 	v := make(calls.Query)
 	v.Number("limit", q.Limit)
 	v.Text("cursor", q.Cursor)
+	v.Text("mailbox", q.Mailbox.String())
 	return v
 }
 

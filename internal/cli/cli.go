@@ -212,7 +212,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.waitCommand(), p.watchCommand(),
 		p.readCommand(), p.replyCommand(), p.forwardCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand(),
-		p.searchCommand(), p.threadCommand(), p.threadsCommand())
+		p.searchCommand(), p.threadCommand(), p.threadsCommand(), p.labelCommand())
 	add(root, groupMessages, p.claimCommand(), p.extendCommand(), p.nackCommand(), p.rejectCommand(), p.workCommand())
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
 		p.profileCommand(), p.unregisterCommand())

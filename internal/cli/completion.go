@@ -82,6 +82,7 @@ func (p *program) completions(root *cobra.Command) {
 		"read":             first(p.offer(p.received)),
 		"reply":            first(p.offer(p.received)),
 		"status":           first(p.offer(p.sentIDs)),
+		"label":            first(p.offer(p.received)),
 		"thread":           first(p.offer(p.received)),
 		"forward":          first(p.offer(p.received)),
 		"agent show":       first(p.offer(p.names)),

@@ -85,6 +85,7 @@ func (p *program) inboxCommand() *cobra.Command {
 	flags.BoolVar(&headers, "headers", false, "without the content: sizes instead")
 	flags.BoolVar(&urgent, "urgent", false, "the most urgent first, by the priority that the senders gave")
 	wanted.flags(cmd)
+	flags.StringVar(&q.Label, "label", "", "only those with your label `NAME` (see amtp label)")
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
 	p.mailboxFlag(cmd)
 	return cmd
@@ -222,6 +223,7 @@ func (p *program) printInboxMessage(number int, m *amtp.InboxMessage) {
 	if m.InReplyTo != "" {
 		p.printf("     In reply to: %s\n", render.Clean(string(m.InReplyTo)))
 	}
+	line("Labels:", render.Clean(strings.Join(m.Labels, ", ")))
 	if n := len(m.Attachments); n > 0 {
 		line("Files:", render.Plural(n, "attachment"))
 	}

@@ -66,6 +66,7 @@ func (p *program) sentCommand() *cobra.Command {
 	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest, 10000 at the most")
 	flags.StringVar(&status, "status", "",
 		"only those in this `STATE`: pending, queued, delivering, retrying, delivered or failed")
+	flags.StringVar(&q.Label, "label", "", "only those with your label `NAME` (see amtp label)")
 	flags.StringVar(&to, "to", "", "only those to this `ADDRESS`")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,6 +74,7 @@ func (p *program) threadCommand() *cobra.Command {
 	l.flags(cmd, 50, "messages", false)
 	cmd.Flags().BoolVar(&headers, "headers", false, "only who wrote and when, without the contents")
 	cmd.Flags().BoolVar(&full, "full", false, "show all of contents that are longer than 16 KiB")
+	p.mailboxFlag(cmd)
 	return cmd
 }
 
@@ -80,8 +82,12 @@ func (p *program) threadCommand() *cobra.Command {
 func (p *program) threadPages(ctx context.Context, id *profile.Identity, which string,
 	l *listing) (all amtp.ThreadPage, err error) {
 	c := p.client(id)
+	mailbox, err := p.sharedMailbox(ctx, id)
+	if err != nil {
+		return all, err
+	}
 	err = l.each(func(limit int, cursor string) (page, error) {
-		q := amtp.ThreadQuery{Limit: limit, Cursor: cursor}
+		q := amtp.ThreadQuery{Limit: limit, Cursor: cursor, Mailbox: mailbox}
 		var next amtp.ThreadPage
 		var err error
 		if all.ThreadID == "" {
@@ -140,6 +146,9 @@ func (p *program) printEnvelope(m *amtp.StoredMessage) {
 	p.printf("  Time:    %s\n", p.timeAndAge(m.Message.Timestamp, m.Message.ReceivedAt))
 	if m.Message.InReplyTo != "" {
 		p.printf("  In reply to: %s\n", render.Clean(string(m.Message.InReplyTo)))
+	}
+	if len(m.Message.Labels) > 0 {
+		p.printf("  Labels:  %s\n", render.Clean(strings.Join(m.Message.Labels, ", ")))
 	}
 }
 
@@ -206,8 +215,12 @@ func (p *program) threadsCommand() *cobra.Command {
 		}
 		c := p.client(id)
 		var all amtp.ThreadList
-		err := l.each(func(limit int, cursor string) (page, error) {
-			next, err := c.Threads(ctx, amtp.ThreadQuery{Limit: min(limit, threadPage), Cursor: cursor})
+		mailbox, err := p.sharedMailbox(ctx, id)
+		if err != nil {
+			return err
+		}
+		err = l.each(func(limit int, cursor string) (page, error) {
+			next, err := c.Threads(ctx, amtp.ThreadQuery{Limit: min(limit, threadPage), Cursor: cursor, Mailbox: mailbox})
 			if err != nil {
 				return page{}, err
 			}
@@ -226,6 +239,7 @@ func (p *program) threadsCommand() *cobra.Command {
 		return nil
 	})
 	l.flags(cmd, 20, "threads", false)
+	p.mailboxFlag(cmd)
 	return cmd
 }
 

@@ -33,6 +33,7 @@ var told = []struct {
 		{"getMessage", "alice"},
 		{"getMessageStatus", "alice"},
 		{"searchMessages", "bob"},
+		{"labelMessage", "alice"},
 		{"readInbox", "bob"},
 		{"listThreads", "bob"},
 		{"getThread", "bob"},

@@ -81,6 +81,7 @@ func (s *Server) inboxFilter(p *params) gateway.InboxFilter {
 		InReplyTo: p.messageID("in_reply_to"),
 		From:      gateway.AtHome(p.address("from"), s.Domain),
 		Thread:    p.messageID("thread"),
+		Label:     p.label(),
 	}
 }
 

@@ -138,6 +138,11 @@ var matrix = map[string][]cell{
 			"none by such an id"},
 		{"none by such an id", "/v1/messages/given-none", "", "nokey nokey nomsg nomsg nomsg nomsg", "", ""},
 	},
+	"POST /v1/messages/{id}/labels": {
+		{"alice's to bob", "/v1/messages/{m}/labels", `{"add":["x"]}`, "nokey nokey nomsg ok+ ok+ denied", `"x"`,
+			"none"},
+		{"none", "/v1/messages/" + absentID + "/labels", `{"add":["x"]}`, "nokey nokey nomsg nomsg nomsg denied", "", ""},
+	},
 	"GET /v1/messages/{id}/status": {
 		{"alice's to bob", "/v1/messages/{m}/status", "", "nokey ok+ nomsg ok+ ok+ ok+", "{m}", "none"},
 		{"none", "/v1/messages/" + absentID + "/status", "", "nokey nomsg nomsg nomsg nomsg nomsg", "", ""},

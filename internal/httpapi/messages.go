@@ -169,6 +169,7 @@ func (s *Server) listMessages(c *call) {
 		Status:    amtp.Status(p.oneOf("status", "pending", "queued", "delivering", "retrying", "delivered", "failed")),
 		Since:     p.since(),
 		Sent:      p.flag("sent"),
+		Label:     p.label(),
 		Before:    p.cursor(ofMessages),
 		Limit:     p.limit(),
 		Offset:    p.offset(),
@@ -194,7 +195,7 @@ func (s *Server) listMessages(c *call) {
 	for i := range page.Messages {
 		rec := page.Messages[i].For(by)
 		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(s.Now()), Sender: rec.Sender, Subject: rec.Subject,
-			InReplyTo: rec.InReplyTo}
+			InReplyTo: rec.InReplyTo, Labels: rec.Labels}
 	}
 	c.reply(http.StatusOK, list)
 }

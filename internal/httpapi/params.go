@@ -148,6 +148,19 @@ func (p *params) messageID(name string) amtp.MessageID {
 	return id
 }
 
+// label reads the name of a label.
+func (p *params) label() string {
+	s := p.text("label")
+	if s == "" {
+		return ""
+	}
+	name, err := gateway.ParseLabel(s)
+	if err != nil {
+		p.fail(amtp.CodeInvalidParameter, "label: %v", err)
+	}
+	return name
+}
+
 // oneOf reads a word from a list; absent is "".
 func (p *params) oneOf(name string, words ...string) string {
 	s := p.text(name)

@@ -74,6 +74,7 @@ var routes = []route{
 	{"POST", "/v1/messages", client, "", (*Server).send},
 	{"GET", "/v1/messages", reader, "", (*Server).listMessages},
 	{"GET", "/v1/messages/{id}", reader, "", (*Server).message},
+	{"POST", "/v1/messages/{id}/labels", self, "", (*Server).labelMessage},
 	{"GET", "/v1/messages/{id}/status", client, "", (*Server).status},
 
 	{"GET", "/v1/threads", self, "", (*Server).listThreads},

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -14,7 +13,7 @@ import (
 func (s *Server) thread(c *call) {
 	p := c.params()
 	filter := gateway.ThreadFilter{After: p.cursor(ofThread), Limit: p.limit(), MaxBytes: maxPage}
-	mailbox, err := agent.Own(c.principal)
+	mailbox, err := s.mailbox(c)
 	if err == nil {
 		err = p.err
 	}
@@ -60,7 +59,7 @@ func (s *Server) listThreads(c *call) {
 	p := c.params()
 	filter := gateway.ThreadsFilter{Before: p.cursor(ofThreads),
 		Limit: p.number("limit", defaultThreads, 1, maxThreads, amtp.CodeInvalidLimit)}
-	mailbox, err := agent.Own(c.principal)
+	mailbox, err := s.mailbox(c)
 	if err == nil {
 		err = p.err
 	}

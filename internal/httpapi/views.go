@@ -169,6 +169,7 @@ func appendItem(b []byte, item *gateway.InboxItem, headers bool, without ...stri
 	}
 	b = append(b, status...)
 	b = strconv.AppendInt(append(b, `,"delivery_count":`...), int64(item.DeliveryCount), 10)
+	b = appendLabels(b, item.Labels)
 	return append(b, '}'), nil
 }
 
@@ -179,6 +180,7 @@ func storedView(rec *gateway.Record, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	status := rec.Status(now)
+	b = appendLabels(b, rec.Labels)
 	status.SenderVerification = nil // appendMessage wrote it
 	summary, err := json.Marshal(status)
 	if err != nil {

@@ -278,7 +278,7 @@ func (s *Store) taken(ctx context.Context, k *taking, now time.Time) (t gateway.
 			continue
 		}
 		item := gateway.InboxItem{Seq: r.Seq, ReadAt: store.FromMicros(r.Read), DeliveryCount: k.leases[i].Attempt,
-			Body: body.body}
+			Body: body.body, Labels: store.Labels(body.labels)}
 		if item.ReadAt.IsZero() {
 			item.ReadAt = now
 		}
