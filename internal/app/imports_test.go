@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"internal/keyring":    {"", "admin", "internal/gateway"},
 	"internal/intake":     {"", "internal/gateway"},
 	"internal/limits":     {"", "admin", "internal/gateway"},
-	"internal/agent":      {"", "admin", "internal/gateway"},
+	"internal/agent":      {"", "admin", "internal/gateway", "internal/defect"},
 	"internal/operator":   {"", "admin", "internal/gateway"},
 	"internal/wallclock":  {},
 	"internal/store":      {"", "internal/gateway", "internal/wallclock", "internal/defect"},
