@@ -69,7 +69,8 @@ func (c *Client) Await(ctx context.Context, address Address, q InboxQuery,
 			asked = time.Now()
 		case len(page.Messages) > 0:
 			return page, nil
-		case page.NextCursor != "" && q.Status != "read" && q.Offset == 0: // what is read later may be behind the cursor
+		// what is read later may be behind the cursor
+		case page.NextCursor != "" && q.Status != "read" && q.Offset == 0:
 			q.After = page.NextCursor
 		}
 		if err == nil && page.HasMore {

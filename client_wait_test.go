@@ -54,7 +54,8 @@ func refused(code string) string { return `{"error":{"code":"` + code + `","mess
 
 // told is a message in an inbox as an event.
 func told(seq int) string {
-	return fmt.Sprintf("event: message\r\nid: i%d\r\ndata: {\"message_id\":\"m%d\",\r\ndata: \"size\":%d}\r\n\r\n", seq, seq,
+	return fmt.Sprintf("event: message\r\nid: i%d\r\ndata: {\"message_id\":\"m%d\",\r\ndata: \"size\":%d}\r\n\r\n", seq,
+		seq,
 		seq)
 }
 
@@ -65,7 +66,8 @@ func TestEventsGoOn(t *testing.T) {
 		said{stream: true, text: "retry: 1\nid: i0\n\n" + told(1) + told(2) + "event: message\nid: i3\ndata: {\"mess"},
 		said{status: 503, text: refused("TEMPORARY_FAILURE")},
 		said{stream: true, text: ": still here\nid: i5\n\n"},
-		said{stream: true, text: "retry: 1\n\n" + told(6) + "event: error\ndata: " + refused("AUTHENTICATION_FAILED") + "\n\n"},
+		said{stream: true, text: "retry: 1\n\n" + told(6) + "event: error\ndata: " +
+			refused("AUTHENTICATION_FAILED") + "\n\n"},
 		said{status: 401, text: refused("AUTHENTICATION_FAILED")},
 	)
 	away := 0
@@ -149,7 +151,8 @@ func TestAwait(t *testing.T) {
 	)
 	away := 0
 	page, err := c.Await(t.Context(), address(t, "alice@shop.example"), amtp.InboxQuery{InReplyTo: "m0",
-		Fields: amtp.FieldsHeaders, Wait: 5 * time.Minute}, func(_ error, answered bool) bool { away++; return answered })
+		Fields: amtp.FieldsHeaders, Wait: 5 * time.Minute},
+		func(_ error, answered bool) bool { away++; return answered })
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].MessageID != "m1" || away != 1 {
 		t.Errorf("got %+v, %v, away %d times; want the message, once", page, err, away)
 	}
@@ -175,9 +178,11 @@ func TestAwait(t *testing.T) {
 
 // TestInboxCount asks for the numbers alone.
 func TestInboxCount(t *testing.T) {
-	c, got := reading(t, said{status: 200, text: `{"recipient":"alice@shop.example","unread":2,"pending":3,"messages":[]}`})
+	c, got := reading(t, said{status: 200,
+		text: `{"recipient":"alice@shop.example","unread":2,"pending":3,"messages":[]}`})
 	count, err := c.InboxCount(t.Context(), address(t, "alice@shop.example"))
-	if err != nil || count.Unread != 2 || count.Pending != 3 || (*got)[0] != "/v1/inbox/alice@shop.example?fields=count" {
+	if err != nil || count.Unread != 2 || count.Pending != 3 ||
+		(*got)[0] != "/v1/inbox/alice@shop.example?fields=count" {
 		t.Errorf("got %+v, %v from %q; want 2 of 3", count, err, *got)
 	}
 }

@@ -44,7 +44,8 @@ func (b *bench) wake(ctx context.Context) error {
 	}
 	r := b.report
 	r.ratio("wake: p99, beside 10,000 waiters / alone", r.row("wake", manyWaiters, 1), r.row("wake", noWaiters, 1), p99)
-	r.ratio("accept, 8 clients: per second, with 1,000 waiting inboxes / without", r.row("accept beside waiters", manyInboxes, 8),
+	r.ratio("accept, 8 clients: per second, with 1,000 waiting inboxes / without",
+		r.row("accept beside waiters", manyInboxes, 8),
 		r.row("accept beside waiters", noWaiters, 8), perSecond)
 	return nil
 }

@@ -57,8 +57,11 @@ func TestClaimWaits(t *testing.T) {
 		after time.Duration
 		calls int // at the most
 	}{
-		"a message that is there": {func(b *bench, _ context.CancelFunc, _ chan struct{}) { b.from = time.Now() }, 1, 0, 1},
-		"no message":              {func(*bench, context.CancelFunc, chan struct{}) {}, 0, wait, 1},
+		"a message that is there": {func(b *bench, _ context.CancelFunc,
+			_ chan struct{}) {
+			b.from = time.Now()
+		}, 1, 0, 1},
+		"no message": {func(*bench, context.CancelFunc, chan struct{}) {}, 0, wait, 1},
 		"a lease that ends": {func(b *bench, _ context.CancelFunc, _ chan struct{}) {
 			b.from = time.Now().Add(7 * time.Second)
 		}, 1, 7 * time.Second, 2},
@@ -87,7 +90,8 @@ func TestClaimWaits(t *testing.T) {
 				c.do(b, gone, stopping)
 				began := time.Now()
 				items, err := agents.Claim(ctx, Mailbox{Acting: gateway.Acting{Agent: mine}}, Claiming{Wait: wait})
-				if took := time.Since(began); err != nil || len(items) != c.found || took != c.after || b.calls > c.calls {
+				if took := time.Since(began); err != nil || len(items) != c.found || took != c.after ||
+					b.calls > c.calls {
 					t.Errorf("Claim = %d messages, %v after %v and %d calls, want %d after %v and at most %d",
 						len(items), err, took, b.calls, c.found, c.after, c.calls)
 				}

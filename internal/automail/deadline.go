@@ -117,7 +117,8 @@ func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Addres
 			continue
 		}
 		s.Waiting = append(s.Waiting, known{Address: r.Address, Status: r.Status, Read: r.Read,
-			Claimed: rec.Deliveries[i].IsClaimed(d.Now()), Acknowledged: r.Acknowledged, Attempts: r.Attempts, ErrorCode: r.ErrorCode})
+			Claimed: rec.Deliveries[i].IsClaimed(d.Now()), Acknowledged: r.Acknowledged, Attempts: r.Attempts,
+			ErrorCode: r.ErrorCode})
 	}
 	if len(s.Waiting) == 0 {
 		return nil, nil

@@ -96,7 +96,8 @@ func TestDeadlineSaysWhatIsKnown(t *testing.T) {
 		t.Fatalf("%d notices, want one", len(list))
 	}
 	n := list[0]
-	if n["message_type"] != amtp.TypeAnswerDeadline || n["about"] != string(id) || n["subject"] != "No answer yet: Prices" ||
+	if n["message_type"] != amtp.TypeAnswerDeadline || n["about"] != string(id) ||
+		n["subject"] != "No answer yet: Prices" ||
 		fmt.Sprint(n["answered"]) != "[bob@a.example]" {
 		t.Errorf("notice = %v", n)
 	}
@@ -135,7 +136,8 @@ func TestDeadlineIsSilent(t *testing.T) {
 			if _, waits := w.claim(gateway.Deadlines); waits {
 				t.Error("the job is not done")
 			}
-			page, err := w.store.Messages(context.Background(), gateway.Reader{Everyone: true}, gateway.MessageFilter{Limit: 9})
+			page, err := w.store.Messages(context.Background(), gateway.Reader{Everyone: true},
+				gateway.MessageFilter{Limit: 9})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +164,8 @@ func TestDeadlineOnce(t *testing.T) {
 		w.deadline().Carry(context.Background(), p) // and is killed
 		if bob, err := w.store.AgentNamed(context.Background(), w.address("bob@a.example")); err != nil {
 			t.Fatal(err)
-		} else if _, err := w.store.MarkRead(context.Background(), gateway.Acting{Agent: bob.ID}, id, w.now); err != nil {
+		} else if _, err := w.store.MarkRead(context.Background(), gateway.Acting{Agent: bob.ID}, id,
+			w.now); err != nil {
 			t.Fatal(err)
 		}
 	}

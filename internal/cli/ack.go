@@ -146,7 +146,8 @@ func (p *program) ackTogether(ctx context.Context, id *profile.Identity, self am
 		case !ok: // the whole id of a message that was named by a part of it
 			return c.Ack(ctx, self, messageID)
 		case r.Error == nil:
-			return amtp.AckResult{MessageID: r.MessageID, Status: r.Status, Timestamp: r.Timestamp, Recipient: self}, nil
+			return amtp.AckResult{MessageID: r.MessageID, Status: r.Status, Timestamp: r.Timestamp,
+				Recipient: self}, nil
 		}
 		refused := &amtp.Error{Code: r.Error.Code, Message: r.Error.Message, Status: http.StatusServiceUnavailable}
 		if refused.Code == amtp.CodeMessageNotFound {

@@ -68,8 +68,9 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeAdminAuthRequired:    {"The request needs the admin key and shows none.", "with the admin key"},
 	amtp.CodeAdminAccessDenied:    {"The key that was shown is no admin key.", "with the admin key"},
 	amtp.CodeRegistrationFailed:   {"The agent cannot be registered like that.", "no"},
-	amtp.CodeMessageExpired:       {"The time in the message's header `expires` passed before the recipient was done with it.", "yes, as a new message"},
-	amtp.CodeCancelled:            {"The message was withdrawn before it was delivered.", "yes, as a new message"},
+	amtp.CodeMessageExpired: {"The time in the message's header `expires` passed before the recipient was done with it.",
+		"yes, as a new message"},
+	amtp.CodeCancelled: {"The message was withdrawn before it was delivered.", "yes, as a new message"},
 	amtp.CodeCertificateFailed: {"Another certificate could not be had from the authority or the files; the one in use goes on.",
 		"once the cause is gone"},
 	amtp.CodeInternal: {"The gateway failed, through no fault of the request.", "yes"},
@@ -122,7 +123,8 @@ var fromElsewhere = map[amtp.Code]string{
 
 // withoutStatus are the codes of ours that answer no request: they stand in the
 // status of a recipient, or are a client's.
-var withoutStatus = []amtp.Code{amtp.CodeRecipientUnavailable, amtp.CodeCancelled, amtp.CodeMessageExpired, amtp.CodeUnknown}
+var withoutStatus = []amtp.Code{amtp.CodeRecipientUnavailable, amtp.CodeCancelled, amtp.CodeMessageExpired,
+	amtp.CodeUnknown}
 
 // parts are the packages whose errors have no code, and what to do about them.
 // Where the next step differs from text to text it stands in steps.

@@ -52,7 +52,8 @@ func (p *program) membersCommand(k kindWords) *cobra.Command {
 	})
 	for _, sub := range []*cobra.Command{
 		p.membersCreateCommand(k), p.membersListCommand(k), p.membersShowCommand(k),
-		p.membersChangeCommand(k, "add", "Add members", func(u *amtp.AgentUpdate, names []string) { u.AddMembers = names }),
+		p.membersChangeCommand(k, "add", "Add members",
+			func(u *amtp.AgentUpdate, names []string) { u.AddMembers = names }),
 		p.membersChangeCommand(k, "remove", "Remove members",
 			func(u *amtp.AgentUpdate, names []string) { u.RemoveMembers = names }),
 		p.membersDeleteCommand(k),
@@ -78,7 +79,8 @@ func (p *program) membersCreateCommand(k kindWords) *cobra.Command {
 			return err
 		}
 		listed := !unlisted
-		made, err := c.Register(ctx, amtp.NewAgent{Address: args[0], DeliveryMode: "pull", Kind: k.kind, Members: members,
+		made, err := c.Register(ctx, amtp.NewAgent{Address: args[0], DeliveryMode: "pull", Kind: k.kind,
+			Members:     members,
 			Description: description, Listed: &listed})
 		if err != nil {
 			return err
@@ -171,9 +173,10 @@ func (p *program) membersChangeCommand(k kindWords, use, short string,
 func (p *program) membersDeleteCommand(k kindWords) *cobra.Command {
 	var yes bool
 	cmd := p.online(&cobra.Command{
-		Use:     "delete NAME --yes",
-		Short:   "Remove one",
-		Long:    "Remove a " + k.kind + " from the gateway. It cannot be undone, so --yes is required; nothing is\nasked. Its members stay.",
+		Use:   "delete NAME --yes",
+		Short: "Remove one",
+		Long: "Remove a " + k.kind +
+			" from the gateway. It cannot be undone, so --yes is required; nothing is\nasked. Its members stay.",
 		Example: "  amtp " + k.kind + " delete support --yes",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, id *profile.Identity, args []string) error {

@@ -85,21 +85,25 @@ func TestReplyGoesTo(t *testing.T) {
 		{"bob@localhost", "local", "RE: prices", `{}`, "", 0, `["bob@localhost"]`, `"subject":"RE: prices"`, ""},
 		{"bob@localhost", "local", "Regular", `{}`, "", 0, `["bob@localhost"]`, `"subject":"Re: Regular"`, ""},
 		{"mailer-daemon@localhost", "local", "Failed", `{}`, "", 8, "", "", "nobody would read an answer"},
-		{"Mailer-Daemon@far.example", "unverified", "Failed", `{}`, "--unproven", 8, "", "", "nobody would read an answer"},
+		{"Mailer-Daemon@far.example", "unverified", "Failed", `{}`, "--unproven", 8, "", "",
+			"nobody would read an answer"},
 	} {
 		var to []string
 		for _, a := range strings.Split(all, ",") {
 			to = append(to, `{"address":`+a+`,"status":"delivered"}`)
 		}
 		g.answers["GET /v1/messages/m1"] = fakeAnswer{200, fmt.Sprintf(`{"message_id":"m1","sender":%q,"trust":%q,`+
-			`"subject":%q,"headers":%s,"status":"delivered","recipients":[%s]}`, tt.sender, tt.trust, tt.subject, tt.headers,
+			`"subject":%q,"headers":%s,"status":"delivered","recipients":[%s]}`, tt.sender, tt.trust,
+			tt.subject, tt.headers,
 			strings.Join(to, ","))}
 		g.asked = nil
 		got := u.run(append([]string{"reply", "m1", "--text", "yes"}, strings.Fields(tt.words)...)...)
 		sent := g.asked[len(g.asked)-1].body
 		if got.exit != tt.exit || !strings.Contains(got.stderr, tt.says) ||
-			tt.recipients != "" && !strings.Contains(sent, `"recipients":`+tt.recipients) || !strings.Contains(sent, tt.sent) {
-			t.Errorf("reply to %s %s, %s %s: %+v\nsent %s\nwant to %s", tt.sender, tt.trust, tt.headers, tt.words, got, sent,
+			tt.recipients != "" && !strings.Contains(sent, `"recipients":`+tt.recipients) ||
+			!strings.Contains(sent, tt.sent) {
+			t.Errorf("reply to %s %s, %s %s: %+v\nsent %s\nwant to %s", tt.sender, tt.trust, tt.headers,
+				tt.words, got, sent,
 				tt.recipients)
 		}
 	}
@@ -138,8 +142,9 @@ func TestForward(t *testing.T) {
 	if sent := g.asked[len(g.asked)-1].body; !strings.Contains(sent, `"subject":"fwd: Prices","payload"`) {
 		t.Errorf("a subject that has the prefix: sent %s", sent)
 	}
-	g.answers["GET /v1/messages/m1"] = fakeAnswer{200, `{"message_id":"m1","sender":"bob@localhost","body_purged":true,` +
-		`"recipients":[]}`}
+	g.answers["GET /v1/messages/m1"] = fakeAnswer{200,
+		`{"message_id":"m1","sender":"bob@localhost","body_purged":true,` +
+			`"recipients":[]}`}
 	if got := u.run("forward", "m1", "bob@localhost"); got.exit != 4 || !strings.Contains(got.stderr, "was removed") {
 		t.Errorf("a content that was removed: %+v", got)
 	}

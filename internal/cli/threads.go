@@ -220,7 +220,8 @@ func (p *program) threadsCommand() *cobra.Command {
 			return err
 		}
 		err = l.each(func(limit int, cursor string) (page, error) {
-			next, err := c.Threads(ctx, amtp.ThreadQuery{Limit: min(limit, threadPage), Cursor: cursor, Mailbox: mailbox})
+			next, err := c.Threads(ctx, amtp.ThreadQuery{Limit: min(limit, threadPage), Cursor: cursor,
+				Mailbox: mailbox})
 			if err != nil {
 				return page{}, err
 			}

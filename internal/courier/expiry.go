@@ -34,7 +34,8 @@ func (e *Expiry) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 		}
 	}
 	wait := func(d time.Duration, why string) gateway.Carriage {
-		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure, Reason: why, RetryAfter: d})
+		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure, Reason: why,
+			RetryAfter: d})
 	}
 	if at.After(now) {
 		return wait(at.Sub(now), "the time is not up")

@@ -36,8 +36,10 @@ func TestExpiry(t *testing.T) {
 		"it ends":                 {said, ends{}, gateway.Outcome{Event: gateway.Success}, 1},
 		"the message is gone":     {said, ends{err: gateway.ErrNotFound}, gateway.Outcome{Event: gateway.Success}, 1},
 		"the body cannot be read": {"", ends{}, gateway.Outcome{Event: gateway.Success}, 1},
-		"a recipient works on it": {said, ends{open: true}, gateway.Outcome{Event: gateway.Postpone, RetryAfter: 30 * time.Second}, 1},
-		"the store is busy":       {said, ends{err: errors.New("busy")}, gateway.Outcome{Event: gateway.Postpone, RetryAfter: time.Second}, 1},
+		"a recipient works on it": {said, ends{open: true},
+			gateway.Outcome{Event: gateway.Postpone, RetryAfter: 30 * time.Second}, 1},
+		"the store is busy": {said, ends{err: errors.New("busy")},
+			gateway.Outcome{Event: gateway.Postpone, RetryAfter: time.Second}, 1},
 		"the job comes too early": {ahead, ends{}, gateway.Outcome{Event: gateway.Postpone, RetryAfter: time.Hour}, 0},
 	} {
 		p := gateway.Parcel{Job: gateway.Job{Begun: now.Add(-time.Minute)}, Body: []byte(tc.body),

@@ -35,11 +35,12 @@ var nexts = [][]gateway.State{
 	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no,
 		gateway.Cancelled, no, no},
 	{no, no, no, no, gateway.Expired, no, no, no, gateway.Rejected, gateway.Acknowledged, no, no, no, no}, // delivered
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no, no},                            // acknowledged
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, no},                                  // failed
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, gateway.Delivered},                   // expired
-	{no, no, no, no, no, no, no, no, no, no, no, no, no, gateway.Delivered},                               // rejected
-	{no, no, no, no, no, no, no, no, no, no, no, no, no, no},                                              // cancelled
+	// acknowledged
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no, no},
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, no},                // failed
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no, gateway.Delivered}, // expired
+	{no, no, no, no, no, no, no, no, no, no, no, no, no, gateway.Delivered},             // rejected
+	{no, no, no, no, no, no, no, no, no, no, no, no, no, no},                            // cancelled
 }
 
 func TestNext(t *testing.T) {

@@ -24,11 +24,13 @@ func TestLabels(t *testing.T) {
 		t.Errorf("the labels: got %s", a.raw)
 	}
 	const shown = `"labels":["a/b","to-do"]`
-	for _, path := range []string{"/v1/inbox/bob@localhost", "/v1/messages/" + first, "/v1/messages", "/v1/threads/" + first} {
+	for _, path := range []string{"/v1/inbox/bob@localhost", "/v1/messages/" + first, "/v1/messages",
+		"/v1/threads/" + first} {
 		if a := w.do("GET", path, "", w.as("bob")); strings.Count(a.raw, shown) != 1 {
 			t.Errorf("%s: got %s, want %s once", path, a.raw, shown)
 		}
-		if a := w.do("GET", strings.Replace(path, "bob", "alice", 1), "", w.as("alice")); strings.Contains(a.raw, "labels") {
+		if a := w.do("GET", strings.Replace(path, "bob", "alice", 1), "",
+			w.as("alice")); strings.Contains(a.raw, "labels") {
 			t.Errorf("%s shows them to the sender: %s", path, a.raw)
 		}
 	}

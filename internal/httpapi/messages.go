@@ -194,7 +194,8 @@ func (s *Server) listMessages(c *call) {
 	}
 	for i := range page.Messages {
 		rec := page.Messages[i].For(by)
-		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(s.Now()), Sender: rec.Sender, Subject: rec.Subject,
+		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(s.Now()), Sender: rec.Sender,
+			Subject:   rec.Subject,
 			InReplyTo: rec.InReplyTo, Labels: rec.Labels}
 	}
 	c.reply(http.StatusOK, list)

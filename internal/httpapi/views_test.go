@@ -31,7 +31,8 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: stored}}}, false)
+		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e,
+			Body: stored}}}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,8 @@ func (r *recipient) shown() amtp.RecipientStatus {
 func (l recipients) checkExpanded() error {
 	if len(l) > maxExpanded {
 		return amtp.Errorf(amtp.CodeInvalidRecipient,
-			"The message has %d recipients with the members of its groups; at most %d are allowed.", len(l), maxExpanded)
+			"The message has %d recipients with the members of its groups; at most %d are allowed.",
+			len(l), maxExpanded)
 	}
 	return nil
 }

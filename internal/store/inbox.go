@@ -39,7 +39,8 @@ func NewInboxMatch(f gateway.InboxFilter, answered, thread *MeantRow) *InboxMatc
 		m.answered = map[string]bool{sameID(f.InReplyTo): true}
 		if answered != nil {
 			own := MessageID(answered.UUID)
-			for _, id := range append(answered.Aliases, answered.GivenID, string(own), string(amtp.PeerMessageID(own))) {
+			for _, id := range append(answered.Aliases, answered.GivenID, string(own),
+				string(amtp.PeerMessageID(own))) {
 				m.answered[sameID(amtp.MessageID(id))] = true
 			}
 			delete(m.answered, "")

@@ -240,7 +240,8 @@ func (s *Store) askBoxes(ctx context.Context) {
 	_ = s.borrow(ctx, func(c conn) error {
 		err := c.query(ctx, newestEntries, []any{ids}, into, add)
 		if err == nil {
-			err = c.query(ctx, returnedEntries, []any{ids, since - returnSlack.Microseconds(), store.Micros(now)}, into, add)
+			err = c.query(ctx, returnedEntries, []any{ids, since - returnSlack.Microseconds(),
+				store.Micros(now)}, into, add)
 		}
 		return err
 	})

@@ -288,11 +288,14 @@ func (t *tx) redrive(ctx context.Context, l *store.LetterRow, r *store.Redriven,
 // putBack puts a dead letter back into the inbox in which it was, after all entries that
 // readers have seen.
 func (t *tx) putBack(ctx context.Context, l *store.LetterRow, r *store.Redriven, now int64) error {
-	_, err := t.change(ctx, lockInboxes, int32(inboxLock), boxes([]int64{int64(l.Agent)}, func(int) bool { return true }))
+	_, err := t.change(ctx, lockInboxes, int32(inboxLock),
+		boxes([]int64{int64(l.Agent)}, func(int) bool { return true }))
 	if err != nil {
 		return err
 	}
-	seq, err := t.number(ctx, `UPDATE delivery SET seq = nextval('delivery_seq'), place = coalesce(place, seq), state = $1, changed = $2,
+	seq,
+		err := t.number(ctx,
+		`UPDATE delivery SET seq = nextval('delivery_seq'), place = coalesce(place, seq), state = $1, changed = $2,
 			delivered = NULL, read = NULL, refused = NULL, leases = NULL, hidden = NULL, taken = NULL, token = NULL, holder = NULL,
 			code = NULL, reason = NULL, first_try = NULL, last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1
 			WHERE seq = $3 RETURNING seq`, int16(r.State), now, l.Seq)
@@ -304,17 +307,19 @@ func (t *tx) putBack(ctx context.Context, l *store.LetterRow, r *store.Redriven,
 func (t *tx) withdraw(ctx context.Context, messages, again []int64) error {
 	var reports []store.ReportJob
 	var j store.ReportJob
-	err := t.query(ctx, `SELECT id, coalesce(payload, '') FROM job WHERE message = ANY ($1::bigint[]) AND destination = $2
+	err := t.query(ctx,
+		`SELECT id, coalesce(payload, '') FROM job WHERE message = ANY ($1::bigint[]) AND destination = $2
 			ORDER BY id FOR UPDATE`, []any{messages, string(gateway.Reports)}, []any{&j.ID, &j.Payload}, func() error {
-		reports = append(reports, j)
-		return nil
-	})
+			reports = append(reports, j)
+			return nil
+		})
 	gone, changed := store.Withdraw(reports, again)
 	if err == nil && len(gone) > 0 {
 		_, err = t.change(ctx, `DELETE FROM job WHERE id = ANY ($1::bigint[])`, gone)
 	}
 	if err == nil && len(changed) > 0 {
-		_, err = t.change(ctx, `UPDATE job j SET payload = u.payload FROM unnest($1::bigint[], $2::text[]) u (id, payload)
+		_, err = t.change(ctx,
+			`UPDATE job j SET payload = u.payload FROM unnest($1::bigint[], $2::text[]) u (id, payload)
 				WHERE j.id = u.id`, column(changed, func(j *store.ReportJob) int64 { return j.ID }),
 			column(changed, func(j *store.ReportJob) string { return j.Payload }))
 	}

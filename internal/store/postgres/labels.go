@@ -41,7 +41,8 @@ func (s *Store) Label(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 			return nil, err
 		}
 		gone := slices.DeleteFunc(slices.Clone(have), func(name string) bool { return slices.Contains(labels, name) })
-		if _, err = t.change(ctx, `DELETE FROM label WHERE message = $1 AND agent = $2 AND name = ANY ($3::text[])`, row,
+		if _, err = t.change(ctx,
+			`DELETE FROM label WHERE message = $1 AND agent = $2 AND name = ANY ($3::text[])`, row,
 			int64(by.Agent), gone); err != nil {
 			return nil, err
 		}
@@ -56,7 +57,8 @@ func (s *Store) Label(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 func (c conn) labelled(ctx context.Context, agent gateway.AgentID) func(name string) store.Series {
 	return func(name string) store.Series {
 		return store.Index(func(before int64, limit int) ([]int64, error) {
-			return c.numbers(ctx, `SELECT message FROM label WHERE agent = $1 AND name >= $2 AND (name, message) < ($2, $3::bigint)
+			return c.numbers(ctx,
+				`SELECT message FROM label WHERE agent = $1 AND name >= $2 AND (name, message) < ($2, $3::bigint)
 					ORDER BY name DESC, message DESC LIMIT $4`, int64(agent), name, before, limit)
 		})
 	}

@@ -143,7 +143,8 @@ func useEverything(t *testing.T, s *Store) {
 	}
 	_, err = s.IndexMail(ctx, 10)
 	must(err)
-	_, err = s.Search(ctx, by.Acting(), gateway.SearchFilter{Query: gateway.Query{{Words: []string{"a"}}}, From: address,
+	_, err = s.Search(ctx, by.Acting(), gateway.SearchFilter{Query: gateway.Query{{Words: []string{"a"}}},
+		From:  address,
 		Since: now.Add(-time.Hour), Limit: 10})
 	must(err)
 	_, err = s.Threads(ctx, by.Acting(), gateway.ThreadsFilter{Limit: 10})

@@ -12,13 +12,15 @@ import (
 
 // takeColumns are the columns that scanTakeRow reads, from column 0, of a delivery d and
 // its message m.
-const takeColumns = inboxColumns + `, m.sender_agent, coalesce(length(m.body), -1), d.leases, d.refused, d.thread, m.in_reply_to, d.reason`
+const takeColumns = inboxColumns +
+	`, m.sender_agent, coalesce(length(m.body), -1), d.leases, d.refused, d.thread, m.in_reply_to, d.reason`
 
 func scanTakeRow(s *sqlite3.Stmt) store.TakeRow {
 	return store.TakeRow{
 		InboxRow: scanInboxRow(s), SenderAgent: gateway.AgentID(s.ColumnInt64(afterInbox)),
-		Size: s.ColumnInt64(afterInbox + 1), Leases: s.ColumnInt64(afterInbox + 2), Refused: s.ColumnInt64(afterInbox + 3),
-		Thread: s.ColumnText(afterInbox + 4), InReplyTo: s.ColumnText(afterInbox + 5),
+		Size: s.ColumnInt64(afterInbox + 1), Leases: s.ColumnInt64(afterInbox + 2),
+		Refused: s.ColumnInt64(afterInbox + 3),
+		Thread:  s.ColumnText(afterInbox + 4), InReplyTo: s.ColumnText(afterInbox + 5),
 		Reason: s.ColumnText(afterInbox + 6),
 	}
 }
@@ -26,10 +28,12 @@ func scanTakeRow(s *sqlite3.Stmt) store.TakeRow {
 // Entries that were read or taken before and that return up to a time, and the entries
 // that were never read.
 const (
-	returnedToBox = `SELECT ` + takeColumns + ` FROM delivery d INDEXED BY delivery_taken JOIN message m ON m.id = d.message WHERE` + inBox + `
+	returnedToBox = `SELECT ` + takeColumns +
+		` FROM delivery d INDEXED BY delivery_taken JOIN message m ON m.id = d.message WHERE` + inBox + `
 		AND d.read IS NOT NULL AND (coalesce(d.hidden, d.read), d.seq) > (?2, ?3) AND coalesce(d.hidden, d.read) <= ?4
 		ORDER BY coalesce(d.hidden, d.read), d.seq`
-	freshInBox = `SELECT ` + takeColumns + ` FROM delivery d INDEXED BY delivery_unread JOIN message m ON m.id = d.message WHERE` + inBox + `
+	freshInBox = `SELECT ` + takeColumns +
+		` FROM delivery d INDEXED BY delivery_unread JOIN message m ON m.id = d.message WHERE` + inBox + `
 		AND d.read IS NULL AND d.seq > ?2 ORDER BY d.seq`
 )
 
@@ -130,7 +134,8 @@ func (w *writer) take(r *store.TakeRow, by gateway.Acting, t *gateway.Take, now 
 	if err != nil {
 		return l, err
 	}
-	_, err = w.exec(`UPDATE delivery SET read = coalesce(read, ?1), leases = ?2, hidden = ?3, taken = ?1, token = ?4, holder = ?5
+	_,
+		err = w.exec(`UPDATE delivery SET read = coalesce(read, ?1), leases = ?2, hidden = ?3, taken = ?1, token = ?4, holder = ?5
 			WHERE seq = ?6`, now, l.Attempt, store.Micros(l.Until), int64(l.Token), by.Key, r.Seq)
 	if err == nil && mark.Due {
 		err = w.insertReceipt(&r.InboxRow, by.Agent, &mark.Owed)
@@ -140,7 +145,8 @@ func (w *writer) take(r *store.TakeRow, by gateway.Acting, t *gateway.Take, now 
 
 // drop takes a delivery out of an inbox without an acknowledgement.
 func (w *writer) drop(r *store.TakeRow, agent gateway.AgentID, d *store.DroppedRow) error {
-	_, err := w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, code = ?3, reason = ?4,
+	_,
+		err := w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, code = ?3, reason = ?4,
 			first_try = ?5, last_try = ?2, refused = ?6, dead = ?7 WHERE seq = ?8`,
 		int64(d.State), d.Now, string(d.Code), d.Reason, optional(d.First), optional(d.Refused),
 		optional(store.Bit(d.Dead)*d.Now), d.Seq)
@@ -207,7 +213,8 @@ func (s *Store) Extend(ctx context.Context, by gateway.Acting, t gateway.Ticket,
 func (s *Store) GiveBack(ctx context.Context, by gateway.Acting, t gateway.Ticket, g gateway.GivenBack,
 	now time.Time) (l gateway.Lease, err error) {
 	return s.changeLease(ctx, by, t, now, func(w *writer, r *store.TakeRow) (gateway.Lease, error) {
-		_, err := w.exec(`UPDATE delivery SET hidden = ?, taken = ?, token = NULL, holder = NULL, reason = ? WHERE seq = ?`,
+		_,
+			err := w.exec(`UPDATE delivery SET hidden = ?, taken = ?, token = NULL, holder = NULL, reason = ? WHERE seq = ?`,
 			store.Micros(g.Due), store.Micros(now), optional(g.Reason), r.Seq)
 		w.rings = append(w.rings, store.Entry{Agent: by.Agent})
 		return gateway.Lease{Until: g.Due, Attempt: int(r.Leases)}, err

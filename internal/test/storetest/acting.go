@@ -82,7 +82,7 @@ func (w *world) acts(d *desk) []act {
 		return []gateway.Document{{Kind: "some", Name: "one", Created: w.now()}}, nil
 	}}
 	var taken gateway.Ticket
-	return []act{
+	return append(w.conversationActs(d), []act{
 		{"Accept", func(by gateway.Acting, s gateway.Store) error {
 			return accept(by, s, letter{from: d.person, to: []person{d.friend}})
 		}},
@@ -142,18 +142,6 @@ func (w *world) acts(d *desk) []act {
 			_, err := s.Reject(w.ctx, by, gateway.Ticket{ID: d.second}, "", w.now())
 			return err
 		}},
-		{"Thread", func(by gateway.Acting, s gateway.Store) error {
-			_, err := s.Thread(w.ctx, by, d.first, gateway.ThreadFilter{Limit: 1})
-			return err
-		}},
-		{"Threads", func(by gateway.Acting, s gateway.Store) error {
-			_, err := s.Threads(w.ctx, by, gateway.ThreadsFilter{Limit: 1})
-			return err
-		}},
-		{"Answerers", func(by gateway.Acting, s gateway.Store) error {
-			_, err := s.Answerers(w.ctx, by, d.out)
-			return err
-		}},
 		{"Ack", func(by gateway.Acting, s gateway.Store) error {
 			_, err := s.Ack(w.ctx, by, d.first, w.now())
 			return err
@@ -172,6 +160,24 @@ func (w *world) acts(d *desk) []act {
 		}},
 		{"RemoveKey", func(by gateway.Acting, s gateway.Store) error {
 			return s.RemoveKey(w.ctx, by, d.ID, "key_more")
+		}},
+	}...)
+}
+
+// conversationActs are the operations on threads.
+func (w *world) conversationActs(d *desk) []act {
+	return []act{
+		{"Thread", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Thread(w.ctx, by, d.first, gateway.ThreadFilter{Limit: 1})
+			return err
+		}},
+		{"Threads", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Threads(w.ctx, by, gateway.ThreadsFilter{Limit: 1})
+			return err
+		}},
+		{"Answerers", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Answerers(w.ctx, by, d.out)
+			return err
 		}},
 	}
 }

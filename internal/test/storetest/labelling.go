@@ -71,7 +71,8 @@ func labelIsOwn(w *world) {
 	all, err := w.store.Message(w.ctx, gateway.Reader{Everyone: true}, id)
 	w.works("Message", err)
 	same(w, "labels for Everyone", len(all.Labels), 0)
-	page, err := w.store.Messages(w.ctx, gateway.Reader{Everyone: true}, gateway.MessageFilter{Label: "todo", Limit: 10})
+	page, err := w.store.Messages(w.ctx, gateway.Reader{Everyone: true},
+		gateway.MessageFilter{Label: "todo", Limit: 10})
 	w.works("Messages", err)
 	same(w, "messages with the label for Everyone", len(page.Messages), 0)
 	same(w, "labels of carol", w.label(carol, id, "x", ""), "x")
@@ -141,7 +142,8 @@ func labelFilters(w *world) {
 	sameList(w, "inbox", w.pageIDs(bob, gateway.InboxFilter{Label: "none", Limit: 10}), nil)
 	first := w.page(bob, gateway.InboxFilter{Label: "todo", Limit: 1})
 	same(w, "HasMore", first.HasMore, true)
-	sameList(w, "inbox behind the first", w.pageIDs(bob, gateway.InboxFilter{Label: "todo", After: first.Next, Limit: 1}),
+	sameList(w, "inbox behind the first", w.pageIDs(bob,
+		gateway.InboxFilter{Label: "todo", After: first.Next, Limit: 1}),
 		[]amtp.MessageID{list[3]})
 	w.ack(bob, list[1])
 	sameList(w, "inbox after an ack", w.pageIDs(bob, gateway.InboxFilter{Label: "todo", Limit: 10}),

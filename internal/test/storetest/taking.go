@@ -340,7 +340,8 @@ func extended(w *world) {
 	same(w, "taken meanwhile", len(w.tryTake(bob, 1, now.Add(time.Hour-time.Second)).Items), 0)
 	_, err = w.store.Extend(w.ctx, by, ticket(item), now.Add(2*time.Hour), now.Add(time.Hour))
 	w.fails("Extend at the end", err, gateway.ErrStale)
-	for what, t := range map[string]gateway.Ticket{"another token": {ID: item.ID, Token: 5}, "no token": {ID: item.ID}} {
+	for what, t := range map[string]gateway.Ticket{"another token": {ID: item.ID, Token: 5},
+		"no token": {ID: item.ID}} {
 		_, err = w.store.Extend(w.ctx, by, t, now.Add(time.Hour), now)
 		w.fails("Extend with "+what, err, gateway.ErrStale)
 	}
