@@ -37,6 +37,7 @@ type DeliveryRow struct {
 	Further   bool
 	Redriven  int64
 	Place     int64 // among the recipients, where Seq does not give the order
+	Whole     bool  // no delivery: the subject of a job is the message itself
 	Job       *JobRow
 }
 
@@ -54,8 +55,8 @@ type JobRow struct {
 // cannot be read. It is no error, so that a damaged row does not hide the other rows of
 // a list.
 func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
-	if r.Seq == 0 {
-		return gateway.Delivery{} // of a job whose subject is the message itself
+	if r.Whole {
+		return gateway.Delivery{}
 	}
 	d := gateway.Delivery{
 		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered),

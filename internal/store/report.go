@@ -50,7 +50,7 @@ func (j *QueuedJob) Carried(rows []DeliveryRow) []DeliveryRow {
 	case j.Destination.Kind().Decides():
 		return rows
 	case j.Destination.Kind().Whole():
-		return []DeliveryRow{{}}
+		return []DeliveryRow{{Whole: true}}
 	}
 	failed := DecodeReport(j.Payload)
 	return slices.DeleteFunc(rows, func(d DeliveryRow) bool { return !slices.Contains(failed, d.Seq) })

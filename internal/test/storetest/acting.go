@@ -175,6 +175,10 @@ func (w *world) conversationActs(d *desk) []act {
 			_, err := s.Threads(w.ctx, by, gateway.ThreadsFilter{Limit: 1})
 			return err
 		}},
+		{"Label", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Label(w.ctx, by, d.first, gateway.LabelChange{Add: []string{"done"}})
+			return err
+		}},
 		{"Answerers", func(by gateway.Acting, s gateway.Store) error {
 			_, err := s.Answerers(w.ctx, by, d.out)
 			return err
