@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,5 +165,31 @@ func TestHead(t *testing.T) {
 	}
 	if a := w.do("POST", "/health", ""); a.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST /health: Allow is %q, want GET, HEAD", a.header.Get("Allow"))
+	}
+}
+
+// TestAllow: a method that a path does not have is 405, with the methods of that path. This
+// holds too for a path that is also one of a wider pattern. RFC 9110 §15.5.6.
+func TestAllow(t *testing.T) {
+	w := start(t)
+	allowed := make(map[string][]string)
+	for _, route := range httpapi.Routes() {
+		method, pattern, _ := strings.Cut(route, " ")
+		allowed[pattern] = append(allowed[pattern], method)
+	}
+	for pattern, methods := range allowed {
+		want := strings.Join(methods, ", ")
+		if pattern == "/health" || pattern == "/ready" {
+			want += ", HEAD"
+		}
+		for _, method := range []string{"PUT", "GET"} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			a := w.do(method, strings.NewReplacer("{", "", "}", "").Replace(pattern), "", "X-Admin-Key: "+w.admin)
+			if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != want {
+				t.Errorf("%s %s = %d with Allow %q, want 405 with %q", method, pattern, a.status, a.header.Get("Allow"), want)
+			}
+		}
 	}
 }

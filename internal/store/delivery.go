@@ -65,10 +65,11 @@ func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
 	}
 	d.Further, d.Redriven, d.Leased = r.Further, FromMicros(r.Redriven), FromMicros(r.Leased)
-	if r.Agent != 0 && (r.State == gateway.Delivered || r.State == gateway.Acknowledged) {
+	arrived := r.Agent != 0 && (r.State == gateway.Delivered || r.State == gateway.Acknowledged)
+	if arrived {
 		d.ErrorText = "" // a reader's reason for giving it back
 	}
-	if r.Agent == 0 || r.Pushed {
+	if !arrived || r.Pushed {
 		d.ID = gateway.DeliveryID(r.Seq)
 	}
 	if r.Agent != 0 {
