@@ -74,9 +74,11 @@ func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.En
 	return row.Envelope(s.dir), nil
 }
 
-// The entries that wait in an inbox after a number, and those of them that are unread.
+// The entries that wait in an inbox after a number, and those of them that are unread. No
+// index but that of the inbox has the order of the first.
 const (
-	inBox = `SELECT * FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND seq > $2 ORDER BY seq LIMIT $3`
+	inBox = `SELECT * FROM delivery WHERE (agent, pushed, state, seq) > ($1, false, 5, $2::bigint) AND (agent, pushed, state) <= ($1, false, 5)
+		AND agent <> 0 ORDER BY agent, pushed, state, seq LIMIT $3`
 
 	unreadInBox = `SELECT * FROM delivery WHERE agent <= $1 AND (agent, seq + 0) > ($1, $2::bigint) AND agent <> 0 AND NOT pushed AND state = 5
 		AND read IS NULL ORDER BY agent, seq + 0 LIMIT $3`

@@ -80,7 +80,7 @@ func (c conn) takeable(ctx context.Context, agent gateway.AgentID, k *store.Take
 	more, at := true, k.Want.After
 	step := k.Want.Max
 	if k.Filters() {
-		step = boxStep
+		step = min(boxStep, k.Scan+k.Want.Max+1)
 	}
 	for more {
 		found := 0

@@ -48,6 +48,9 @@ func BenchmarkGrowth(b *testing.B) {
 func stepsOf(t *testing.T, s *Store) (steps int64) {
 	t.Helper()
 	add := func(c *statements) {
+		if c == nil {
+			return // the search index is not open yet
+		}
 		for _, stmt := range c.prepared {
 			steps += int64(stmt.Status(sqlite3.STMTSTATUS_VM_STEP, false))
 		}
@@ -60,6 +63,14 @@ func stepsOf(t *testing.T, s *Store) (steps int64) {
 	for _, r := range held {
 		s.readers <- r
 	}
+	func() {
+		s.search.filling.Lock()
+		defer s.search.filling.Unlock()
+		s.search.finding.Lock()
+		defer s.search.finding.Unlock()
+		add(s.search.reader)
+		add(s.search.writer)
+	}()
 	err := s.write(context.Background(), 0, func(w *writer) error {
 		add(&w.statements)
 		return nil

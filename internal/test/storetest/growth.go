@@ -120,6 +120,8 @@ func everyCondition(t *testing.T) {
 	g := &grown{world: &world{tester: t}, n: growthSmall}
 	covered(t, g.messageFilters())
 	covered(t, g.inboxFilters())
+	covered(t, g.takeFilters())
+	covered(t, g.searchFilters())
 	covered(t, g.jobFilters())
 	covered(t, g.deadFilters())
 	covered(t, g.agentFilters())

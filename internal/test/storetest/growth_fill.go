@@ -15,12 +15,13 @@ type grown struct {
 	*world
 	n int
 
-	alice, bob, carol, dave, push, fresh person
-	unread, marked                       amtp.MessageID // in the inboxes of bob and carol
-	sent                                 amtp.MessageID // to another domain
-	owed                                 amtp.MessageID // answered with a receipt
-	leased                               []gateway.Job  // of far.example
-	dead                                 []gateway.DeliveryID
+	alice, bob, carol, dave, erin, push, fresh person
+	unread, marked                             amtp.MessageID      // in the inboxes of bob and carol
+	taken                                      []gateway.TakenItem // four that erin works on
+	sent                                       amtp.MessageID      // to another domain
+	owed                                       amtp.MessageID      // answered with a receipt
+	leased                                     []gateway.Job       // of far.example
+	dead                                       []gateway.DeliveryID
 }
 
 // n jobs wait for farDomain, and n dead letters were sent to buriedDomain.
@@ -30,8 +31,8 @@ const (
 )
 
 // fill puts n of every thing into a store. Alice writes to bob, who reads nothing, to
-// carol, who marks everything, to dave, who acknowledges everything, and to other
-// domains. Other agents register, and leave.
+// carol, who marks everything, to dave, who acknowledges everything, to erin, who takes
+// everything as work, and to other domains. Other agents register, and leave.
 func fill(t testing.TB, store gateway.Store, n int) *grown {
 	t.Helper()
 	return fillWith(t, store, n, n)
@@ -42,14 +43,16 @@ func fill(t testing.TB, store gateway.Store, n int) *grown {
 func fillWith(t testing.TB, store gateway.Store, n, mail int) *grown {
 	t.Helper()
 	g := &grown{world: newWorld(t, store), n: n}
-	g.alice, g.bob, g.carol, g.dave, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"), g.agent("dave"),
-		g.agent("fresh")
+	g.alice, g.bob, g.carol, g.dave, g.erin, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"),
+		g.agent("dave"), g.agent("erin"), g.agent("fresh")
+	g.shared(gateway.SharedMailbox, "box", g.fresh)
 	g.push = g.pushed("push")
 	for _, step := range []struct {
 		n  int
 		do func(i int) error
 	}{
-		{n, g.fillAgents}, {n, g.fillGone}, {mail, g.fillLocal}, {n, g.fillFar}, {n, g.fillPeers}, {n, g.fillSmall},
+		{n, g.fillAgents}, {n, g.fillGone}, {mail, g.fillLocal}, {n, g.fillFar}, {n, g.fillPeers},
+		{n, g.fillTaken}, {n, g.fillSmall},
 	} {
 		together(16, func(worker int) {
 			for i := worker; i < step.n; i += 16 {
@@ -65,7 +68,23 @@ func fillWith(t testing.TB, store gateway.Store, n, mail int) *grown {
 	g.leased = g.claim(g.now(), farDomain)[:4]
 	g.unread, g.marked = g.send(g.alice, g.bob), g.send(g.alice, g.carol)
 	g.owed = g.post(letter{remote: "peer@" + farDomain, to: []person{g.dave}, class: gateway.ClassDomain}).ID
+	g.sendMany(4, g.alice, g.erin)
+	got, err := g.takes(g.erin, gateway.TakeFilter{})
+	if g.taken = got.Items; err != nil || len(g.taken) != 4 {
+		t.Errorf("Take = %d, %v; want 4", len(g.taken), err)
+	}
+	g.fillIndex()
 	return g
+}
+
+// fillIndex takes all messages into the index of the search.
+func (g *grown) fillIndex() {
+	for more := true; more; {
+		did, err := g.store.IndexMail(g.ctx, 100)
+		if more = did.More; err != nil {
+			g.Fatalf("IndexMail = %v, want no error", err)
+		}
+	}
 }
 
 // patiently tries again while the store is busy.
@@ -78,11 +97,17 @@ func (g *grown) patiently(l letter) (id amtp.MessageID, err error) {
 	}
 }
 
+// fillAgents registers an agent, and a shared mailbox of which it is the member.
 func (g *grown) fillAgents(i int) error {
 	now := g.now()
 	a := gateway.Agent{Address: g.address(fmt.Sprintf("agent%05d@%s", i, domain)), DeliveryMode: "pull", Listed: true,
 		CreatedAt: now, LastActive: now}
-	_, err := g.store.AddAgent(g.ctx, a, newKey(fmt.Sprintf("agent%05d", i), 0, now))
+	made, err := g.store.AddAgent(g.ctx, a, newKey(fmt.Sprintf("agent%05d", i), 0, now))
+	if err == nil {
+		a.Address, a.Kind = g.address(fmt.Sprintf("box%05d@%s", i, domain)), gateway.SharedMailbox
+		a.Members = []gateway.AgentID{made.ID}
+		_, err = g.store.AddAgent(g.ctx, a, gateway.Key{})
+	}
 	return err
 }
 
@@ -137,6 +162,15 @@ func (g *grown) fillPeers(i int) error {
 	}
 	if err == nil {
 		_, err = g.store.Ack(g.ctx, gateway.Acting{Agent: g.dave.ID}, id, g.now())
+	}
+	return err
+}
+
+// fillTaken sends a message to erin, who takes it as work.
+func (g *grown) fillTaken(i int) error {
+	_, err := g.patiently(letter{from: g.alice, to: []person{g.erin}, text: fmt.Sprintf("work %d", i)})
+	if err == nil {
+		_, err = g.takes(g.erin, gateway.TakeFilter{})
 	}
 	return err
 }

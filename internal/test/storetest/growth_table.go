@@ -38,7 +38,13 @@ func operations() []operation {
 			g.store.AgentsPage(f)
 			return nil
 		}),
-		mailOperations(), agentOperations(), jobOperations(), otherOperations(),
+		each("Take", (*grown).takeFilters, func(g *grown, f gateway.TakeFilter) error {
+			_, err := g.takes(g.bob, f)
+			return err
+		}),
+		mailOperations(), takingOperations(), lapseOperations(), searchOperations(),
+		each("Search", (*grown).searchFilters, func(g *grown, f gateway.SearchFilter) error { return g.searchesBy(f) }),
+		agentOperations(), jobOperations(), otherOperations(),
 	)
 }
 
@@ -110,6 +116,7 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 		{"from an address", gateway.InboxFilter{From: g.address("nobody@far.example"), Limit: pageOf}},
 		{"of a thread", gateway.InboxFilter{Thread: g.marked, Limit: pageOf}},
 		{"of no thread", gateway.InboxFilter{Thread: "nothing", Limit: pageOf}},
+		{"the most urgent first", gateway.InboxFilter{Urgent: true, Limit: pageOf}},
 	}
 }
 
@@ -118,6 +125,56 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 func (g *grown) boxesOf(f gateway.InboxFilter) error {
 	for _, p := range []person{g.bob, g.carol, g.dave, g.fresh} {
 		if _, err := g.store.Inbox(g.ctx, gateway.Acting{Agent: p.ID}, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *grown) takeFilters() []named[gateway.TakeFilter] {
+	return []named[gateway.TakeFilter]{
+		{"all", gateway.TakeFilter{}},
+		{"from who sent all", gateway.TakeFilter{From: g.alice.Address}},
+		{"from an address that sent none", gateway.TakeFilter{From: g.address("nobody@nowhere.example")}},
+		{"of answers to a message", gateway.TakeFilter{InReplyTo: g.unread}},
+		{"of answers to no message", gateway.TakeFilter{InReplyTo: "nothing"}},
+		{"of a thread", gateway.TakeFilter{Thread: g.unread}},
+		{"of no thread", gateway.TakeFilter{Thread: "nothing"}},
+	}
+}
+
+// takes takes a few messages, for longer than all operations last.
+func (g *grown) takes(p person, f gateway.TakeFilter) (gateway.Taken, error) {
+	now := g.now()
+	return g.store.Take(g.ctx, gateway.Acting{Agent: p.ID},
+		gateway.Take{Filter: f, Max: 4, Until: now.Add(10 * 365 * 24 * time.Hour)}, now)
+}
+
+func (g *grown) searchFilters() []named[gateway.SearchFilter] {
+	many, none := g.query("local"), g.query("nowhere to be found")
+	return []named[gateway.SearchFilter]{
+		{"words that many have", gateway.SearchFilter{Query: many, Limit: pageOf}},
+		{"words that none has", gateway.SearchFilter{Query: none, Limit: pageOf}},
+		{"the beginning of words that many have", gateway.SearchFilter{Query: g.query("loc*"), Limit: pageOf}},
+		{"words that only the mail of others has", gateway.SearchFilter{Query: g.query("goodbye"), Limit: pageOf}},
+		{"from who sent all", gateway.SearchFilter{Query: many, From: g.alice.Address, Limit: pageOf}},
+		{"from an address that sent none", gateway.SearchFilter{Query: many,
+			From: g.address("nobody@nowhere.example"), Limit: pageOf}},
+		{"since a time that is to come", gateway.SearchFilter{Query: many,
+			Since: morning.Add(10 * 365 * 24 * time.Hour), Limit: pageOf}},
+		{"with a schema that none has", gateway.SearchFilter{Query: many, Schema: "agntcy:none.*", Limit: pageOf}},
+		{"of a thread", gateway.SearchFilter{Query: many, Thread: g.unread, Limit: pageOf}},
+		{"of no thread", gateway.SearchFilter{Query: many, Thread: "nothing", Limit: pageOf}},
+		{"behind a cursor", gateway.SearchFilter{Query: many, Before: int64(2 * g.n), Limit: pageOf}},
+		{"by bytes", gateway.SearchFilter{Query: many, Limit: pageOf, MaxBytes: 512}},
+	}
+}
+
+// searchesBy searches the mail of bob, who received many messages, and of an agent with
+// few.
+func (g *grown) searchesBy(f gateway.SearchFilter) error {
+	for _, p := range []person{g.bob, g.fresh} {
+		if _, err := g.store.Search(g.ctx, gateway.Acting{Agent: p.ID}, f); err != nil {
 			return err
 		}
 	}
@@ -262,8 +319,86 @@ func mailOperations() []operation {
 	}
 }
 
+func takingOperations() []operation {
+	take := func(p func(*grown) person) func(*grown) error {
+		return func(g *grown) error { _, err := g.takes(p(g), gateway.TakeFilter{}); return err }
+	}
+	onTaken := func(i int, do func(g *grown, by gateway.Acting, t gateway.Ticket) error) func(*grown) error {
+		return func(g *grown) error { return do(g, gateway.Acting{Agent: g.erin.ID}, ticket(g.taken[i])) }
+	}
+	return []operation{
+		one("Take", "everything read", take(func(g *grown) person { return g.carol })),
+		one("Take", "everything acknowledged", take(func(g *grown) person { return g.dave })),
+		one("Take", "everything leased", take(func(g *grown) person { return g.erin })),
+		one("Extend", "one", onTaken(0, func(g *grown, by gateway.Acting, t gateway.Ticket) error {
+			now := g.now()
+			_, err := g.store.Extend(g.ctx, by, t, now.Add(gateway.MaxVisibility), now)
+			return err
+		})),
+		one("AckTaken", "one", onTaken(0, func(g *grown, by gateway.Acting, t gateway.Ticket) error {
+			_, err := g.store.AckTaken(g.ctx, by, t, g.now())
+			return err
+		})),
+		one("GiveBack", "one", onTaken(1, func(g *grown, by gateway.Acting, t gateway.Ticket) error {
+			now := g.now()
+			_, err := g.store.GiveBack(g.ctx, by, t, gateway.GivenBack{Due: now, Reason: "no time"}, now)
+			return err
+		})),
+		one("Reject", "one", onTaken(2, func(g *grown, by gateway.Acting, t gateway.Ticket) error {
+			_, err := g.store.Reject(g.ctx, by, t, "not my work", g.now())
+			return err
+		})),
+	}
+}
+
+func lapseOperations() []operation {
+	return []operation{
+		one("Answerers", "of a message without answers", func(g *grown) error {
+			_, err := g.store.Answerers(g.ctx, gateway.Acting{Agent: g.alice.ID}, g.marked)
+			return err
+		}),
+		one("Answerers", "of a message with many answers", func(g *grown) error {
+			_, err := g.store.Answerers(g.ctx, gateway.Acting{Agent: g.dave.ID}, crowded)
+			return err
+		}),
+		one("EndMessage", "in inboxes", func(g *grown) error {
+			_, err := g.store.EndMessage(g.ctx, g.marked, g.now())
+			return err
+		}),
+		one("EndMessage", "that waits for an attempt", func(g *grown) error {
+			_, err := g.store.EndMessage(g.ctx, g.sent, g.now())
+			return err
+		}),
+		one("EndMessage", "that a reader works on", func(g *grown) error {
+			open, err := g.store.EndMessage(g.ctx, g.taken[3].ID, g.now())
+			if err == nil && !open {
+				return errors.New("it has ended, although a reader works on it")
+			}
+			return err
+		}),
+		one("EndMessage", "unknown", func(g *grown) error {
+			_, err := g.store.EndMessage(g.ctx, "nothing", g.now())
+			return expect(err, gateway.ErrNotFound)
+		}),
+	}
+}
+
+func searchOperations() []operation {
+	index := func(g *grown) error { _, err := g.store.IndexMail(g.ctx, pageOf); return err }
+	return []operation{
+		one("IndexMail", "the next messages", index),
+		one("IndexMail", "when none waits", index),
+	}
+}
+
 func agentOperations() []operation {
 	return []operation{
+		one("Mailboxes", "of a member of one", func(g *grown) error {
+			if list := g.store.Mailboxes(g.fresh.ID); len(list) != 1 {
+				return fmt.Errorf("%d mailboxes, want 1", len(list))
+			}
+			return nil
+		}),
 		one("AddAgent", "one more", func(g *grown) error { _, err := g.register("newcomer"); return err }),
 		one("UpdateAgent", "one", func(g *grown) error { return g.update(g.ctx, g.fresh.Agent) }),
 		one("AgentNamed", "one", func(g *grown) error {
