@@ -355,7 +355,7 @@ type AgentUpdate struct {
 // Registration answers a registration. The key is shown only once.
 type Registration struct {
 	Address      Address `json:"address"`
-	APIKey       string  `json:"api_key,omitempty"` // none for a mailbox or a group
+	APIKey       string  `json:"api_key"` // "" for a mailbox or a group
 	DeliveryMode string  `json:"delivery_mode"`
 	PushSecret   string  `json:"push_secret,omitempty"` // of a push agent, also shown only once
 	Agent        Agent   `json:"agent"`

@@ -20,6 +20,7 @@ type Example struct {
 	Answer    []byte
 	// Refusals are the error answers that the document shows, by status.
 	Refusals map[string][]byte
+	Stream   bool // the answer is a stream of events, which has no end
 }
 
 // Examples returns the example of every operation by its operationId.
@@ -62,6 +63,7 @@ func example(doc map[string]any, pattern string, item, operation map[string]any)
 		return e, err
 	}
 	for status, answer := range member(operation, "responses") {
+		e.Stream = e.Stream || member(resolve(doc, answer), "content")["text/event-stream"] != nil
 		text, err := shown(resolve(doc, answer))
 		if err != nil {
 			return e, err

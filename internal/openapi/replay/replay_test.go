@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 			strings.Replace(taken, `,"attempts":0`, "", 1), "attempts"},
 		{"a time that is none", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `2026-`, `26-`, 1),
 			"timestamp"},
-		{"another operation's code", "GET", "/v1/messages", "", 403, denied, "value"},
+		{"another operation's code", "GET", "/v1/admin/agents", "", 403, denied, "value"},
 		{"no route", "GET", "/v2", "", 404, noRoute, ""},
 		{"a message that is no route", "GET", "/v1/messages/", "", 404, noRoute, ""},
 		{"a route without a description", "GET", "/v2", "", 200, summary, "200"},
@@ -102,6 +102,9 @@ func TestExamplesAreDescribed(t *testing.T) {
 		at, err := url.Parse("http://localhost" + e.Path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if e.Stream {
+			continue // its answer is no JSON and has no end
 		}
 		if e.Answer == nil {
 			t.Errorf("%s: the document shows no answer", e.Operation)

@@ -74,7 +74,7 @@ func main() {
 
 func send(ann *amtp.ClientWithResponses, from, to, name string) string {
 	subject, key := "Prices", "prices-"+name
-	a, err := ann.SendMessageWithResponse(ctx, amtp.NewMessage{
+	a, err := ann.SendMessageWithResponse(ctx, nil, amtp.NewMessage{
 		Sender: from, Recipients: []amtp.Address{to}, Subject: &subject, IdempotencyKey: &key,
 		Payload: map[string]string{"text": "What do 500 bolts cost?"},
 	})
@@ -113,7 +113,7 @@ func read(bob *amtp.ClientWithResponses, to, id string) {
 	r, err := bob.MarkReadWithResponse(ctx, to, id)
 	check("read", err)
 	fmt.Printf("read: %s\n", must("read", r.JSON200, r.Body, r.Status()).Status)
-	a, err := bob.AcknowledgeWithResponse(ctx, to, id)
+	a, err := bob.AcknowledgeWithResponse(ctx, to, id, nil)
 	check("ack", err)
 	fmt.Printf("ack: %s\n", must("ack", a.JSON200, a.Body, a.Status()).Status)
 }
@@ -133,7 +133,7 @@ func look(ann *amtp.ClientWithResponses, id, name string) {
 }
 
 func refusals(ann *amtp.ClientWithResponses, from, to string) {
-	s, err := ann.SendMessageWithResponse(ctx, amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to},
+	s, err := ann.SendMessageWithResponse(ctx, nil, amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to},
 		Payload: map[string]string{}})
 	check("unknown recipient", err)
 	refused("unknown recipient", s.JSON404, s.StatusCode())

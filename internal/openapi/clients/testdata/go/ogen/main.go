@@ -98,7 +98,7 @@ func send(ann *amtp.Client, from, to amtp.Address, name string) amtp.MessageID {
 	a, err := ann.SendMessage(ctx, &amtp.NewMessage{
 		Sender: from, Recipients: []amtp.Address{to}, Subject: amtp.NewOptNilString("Prices"),
 		IdempotencyKey: amtp.NewOptNilString("prices-" + name), Payload: jx.Raw(`{"text":"What do 500 bolts cost?"}`),
-	})
+	}, amtp.SendMessageParams{})
 	sent := must[*amtp.SendResultHeaders]("send", a, err).Response
 	fmt.Printf("send: %s to %s\n", sent.Status, sent.Recipients[0].Address)
 	return sent.MessageID
@@ -146,7 +146,7 @@ func look(ann *amtp.Client, id amtp.MessageID, name string) {
 
 func refusals(ann *amtp.Client, from, to amtp.Address) {
 	s, err := ann.SendMessage(ctx, &amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to},
-		Payload: jx.Raw(`{}`)})
+		Payload: jx.Raw(`{}`)}, amtp.SendMessageParams{})
 	refused("unknown recipient", 404, must[*amtp.NoRecipientHeaders]("unknown recipient", s, err).Response)
 	i, err := ann.ReadInbox(ctx, amtp.ReadInboxParams{Recipient: string(to)})
 	refused("another's inbox", 403, must[*amtp.NotYoursHeaders]("another's inbox", i, err).Response)
