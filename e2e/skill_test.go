@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +61,46 @@ var (
 	spans  = regexp.MustCompile("`(amtp [^`]+)`")
 	sentID = regexp.MustCompile(`ID: +(\S+)`)
 	anID   = regexp.MustCompile(`\bID\b`)
+	token  = regexp.MustCompile(`"token": *"([0-9a-f]{16})"`)
 )
+
+// typesClaims types the commands of a shared mailbox, of which alice is a member. Before
+// each claim bob writes to the mailbox. A message that was acknowledged is followed by
+// another one, which is claimed as well.
+func (a *assistant) typesClaims(script string, bob *assistant) {
+	a.t.Helper()
+	lines := strings.Split(strings.TrimSpace(script), "\n")
+	id, lease := "", ""
+	claim := func() {
+		id = sentID.FindStringSubmatch(bob.mustType(`amtp send --to support@localhost --text "help"`))[1]
+		found := token.FindStringSubmatch(a.mustType(lines[0] + " --json"))
+		if found == nil {
+			a.t.Fatal("the claim shows no token")
+		}
+		lease = found[1]
+	}
+	claim()
+	for _, line := range lines[1:] {
+		a.mustType(strings.ReplaceAll(anID.ReplaceAllString(line, id), "TOKEN", lease))
+		if strings.HasPrefix(line, "amtp ack") {
+			claim()
+		}
+	}
+}
+
+// share makes the mailbox support with one member, as anybody may on a gateway without a
+// domain.
+func share(t *testing.T, url, member string) {
+	t.Helper()
+	answer, err := http.Post(url+"/v1/admin/agents", "application/json",
+		strings.NewReader(`{"address":"support","kind":"mailbox","members":["`+member+`"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusCreated {
+		t.Fatalf("the mailbox was answered with %s, %v", answer.Status, err)
+	}
+}
 
 // TestEveryCommandOfTheSkill types the commands of the skill, in its order, at a real
 // gateway, and all of them succeed. Bob and carol are registered, and before each step
@@ -101,6 +141,14 @@ func TestEveryCommandOfTheSkill(t *testing.T) {
 	for _, b := range scripts {
 		script := strings.ReplaceAll("\n"+b[2], "\n"+b[1], "\n")[1:]
 		id := sentID.FindStringSubmatch(bob.mustType(`amtp send --to alice@localhost --text "something new"`))[1]
+		switch {
+		case strings.Contains(script, "--mailbox support"):
+			share(t, url, "alice")
+			alice.typesClaims(script, bob)
+			continue
+		case strings.Contains(script, "wait --for ID"):
+			bob.mustType(`amtp send --to alice@localhost --in-reply-to ` + id + ` --text "the answer"`)
+		}
 		alice.mustType(anID.ReplaceAllString(script, id))
 	}
 
