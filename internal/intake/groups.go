@@ -53,13 +53,15 @@ func (l recipients) reaches(group amtp.Address) bool {
 }
 
 // resultOf returns the result of a recipient as the sender sees it. The result of a group
-// is that of the first member that has the message or, when none has it, of the first.
+// is that of the first member that refuses the message or, when all have it, of the first.
+// So the sender's gateway tries again for the members that refuse it now, and a retry is
+// recognised for the others; or it reports the failure.
 func (l recipients) resultOf(i int) amtp.RecipientStatus {
 	if !l[i].inGroup() {
 		return l[i].status
 	}
 	for j := i; j < len(l); j++ {
-		if l[j].group.Equal(l[i].group) && l[j].status.Status != amtp.StatusFailed {
+		if l[j].group.Equal(l[i].group) && l[j].status.Status == amtp.StatusFailed {
 			return l[j].shown()
 		}
 	}
@@ -74,7 +76,7 @@ func (r *recipient) shown() amtp.RecipientStatus {
 	}
 	s.Address = r.group
 	if s.ErrorMessage != "" {
-		s.ErrorMessage = "no member of " + r.group.String() + " accepts the message"
+		s.ErrorMessage = "not every member of " + r.group.String() + " accepts the message"
 	}
 	return s
 }

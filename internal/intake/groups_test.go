@@ -113,6 +113,36 @@ func TestGroupsHideTheirMembers(t *testing.T) {
 	}
 }
 
+// TestGroupThatIsRefusedInPart: a member that refuses the message is not passed over in
+// silence. A retry reaches it, and no member gets the message twice.
+func TestGroupThatIsRefusedInPart(t *testing.T) {
+	h := openHouse(t)
+	h.share(gateway.MemberGroup, "team", "alice", "bob")
+	refuses := true
+	h.door.Checks = append(h.door.Checks, func(_ context.Context, c *intake.Candidate) error {
+		for i, to := range c.Recipients {
+			if refuses && to.Agent == h.agents["bob"].ID {
+				c.Refuse(i, amtp.CodeRateLimitExceeded, "the inbox of bob is full")
+			}
+		}
+		return nil
+	})
+	const body = `{"sender":"x@far.example","recipients":["team@ours.example"],"payload":1,"message_id":"one"}`
+	for _, want := range []string{"team@ours.example failed RATE_LIMIT_EXCEEDED", "team@ours.example delivered"} {
+		got, refused := h.acceptBody(h.door, "far.example, proven", body)
+		if refused != nil {
+			t.Fatalf("refused: %v", refused)
+		}
+		if s := states(got.Recipients); !slices.Equal(s, []string{want}) {
+			t.Errorf("answer = %q, want %q", s, want)
+		}
+		refuses = false
+	}
+	if all := h.stored(); len(all) != 1 || len(all[0].Deliveries) != 2 {
+		t.Errorf("%d messages are stored, want one with two deliveries", len(all))
+	}
+}
+
 func TestMailboxSender(t *testing.T) {
 	h := openHouse(t)
 	support := h.share(gateway.SharedMailbox, "support", "alice")
