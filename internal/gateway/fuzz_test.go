@@ -12,7 +12,7 @@ import (
 func FuzzNext(f *testing.F) {
 	for _, events := range [][]byte{
 		{}, {1, 2, 10, 10}, {1, 3, 1, 3, 1, 5, 11}, {7, 8, 1, 6, 1, 2}, {7, 9}, {12}, {1, 4, 11, 12}, {0, 13, 255},
-		{7, 2, 10}, {1, 1},
+		{7, 2, 10}, {1, 1}, {1, 2, 9, 14, 5, 14, 10}, {7, 9, 14},
 	} {
 		f.Add(events)
 	}
@@ -47,11 +47,13 @@ func promise(t *testing.T, from gateway.State, event gateway.Event, to gateway.S
 		t.Fatalf("%v by %v is %v: only a claim leads to Delivering", from, event, to)
 	case from == gateway.Acknowledged && to != gateway.Acknowledged:
 		t.Fatalf("an acknowledgement was undone: %v by %v is %v", from, event, to)
-	case from == gateway.Delivered && to != gateway.Acknowledged:
+	case from == gateway.Delivered && to != gateway.Acknowledged && event != gateway.Reject && event != gateway.GiveUp:
 		t.Fatalf("a delivery was undone: %v by %v is %v", from, event, to)
+	case to == gateway.Delivered && (from == gateway.Rejected || from == gateway.Expired) && event != gateway.PutBack:
+		t.Fatalf("a rejection was undone: %v by %v is %v", from, event, to)
 	case to == gateway.Queued && (from == gateway.Failed || from == gateway.Expired) && event != gateway.Redrive:
 		t.Fatalf("a failure was undone: %v by %v is %v", from, event, to)
-	case from == gateway.Rejected || from == gateway.Cancelled:
+	case from == gateway.Rejected && to != gateway.Delivered, from == gateway.Cancelled:
 		t.Fatalf("a final state was left: %v by %v is %v", from, event, to)
 	}
 }
