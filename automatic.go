@@ -1,6 +1,8 @@
 package amtp
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
@@ -13,6 +15,8 @@ const (
 	TypeAnswerDeadline  = "answer_deadline" // no answer came by the time in the header answer-by
 	TypeReceipts        = "receipts"
 )
+
+var automaticTypes = []string{TypeDeliveryFailure, TypeAnswerDeadline, TypeReceipts}
 
 // Daemon is the local part of the address from which a gateway writes to its own agents
 // what became of their messages. No agent has it. AMTP §8.
@@ -29,7 +33,7 @@ func IsReport(sender Address, of Domain) bool {
 // that answers by itself must not answer such a message: two programs that answer each
 // other would never end. RFC 3834 §2.
 func (m *Message) Automatic() bool {
-	if m.ResponseType != "" || m.isType(TypeDeliveryFailure) || m.isType(TypeReceipts) {
+	if m.ResponseType != "" || slices.Contains(automaticTypes, PayloadType(m.Payload)) {
 		return true
 	}
 	headers, err := strictjson.Object(m.Headers)
@@ -44,16 +48,18 @@ func (m *Message) Automatic() bool {
 	return false
 }
 
-// isType reports whether the payload is an object with the message_type.
-func (m *Message) isType(kind string) bool {
-	payload, err := strictjson.Object(m.Payload)
+// PayloadType returns the message_type of a payload that is an object, such as
+// [TypeDeliveryFailure]; empty without one.
+func PayloadType(payload json.RawMessage) string {
+	members, err := strictjson.Object(payload)
 	if err != nil {
-		return false // it is something else
+		return "" // it is something else
 	}
-	for _, member := range payload {
+	for _, member := range members {
 		if member.Name == "message_type" {
-			return string(member.Value) == `"`+kind+`"`
+			kind, _ := text(member.Value)
+			return kind
 		}
 	}
-	return false
+	return ""
 }

@@ -375,8 +375,9 @@ func isPlainURL(s string) bool {
 func (m *Message) Raw() []byte { return m.raw }
 
 // Fingerprint identifies the content of a parsed message: SHA-256 of its
-// canonical form without recipients, message_id, idempotency_key, timestamp
-// and signature. A retry has the fingerprint of what it repeats.
+// canonical form without recipients, message_id, idempotency_key, timestamp,
+// signature, and the headers answer-by and expires. A retry has the fingerprint
+// of what it repeats.
 func (m *Message) Fingerprint() ([sha256.Size]byte, error) {
 	return canonical.Fingerprint(m.members)
 }

@@ -9,6 +9,7 @@ package canonical
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/go-json-experiment/json/jsontext"
@@ -133,15 +134,43 @@ var outside = map[string]bool{
 }
 
 // Fingerprint returns SHA-256 over the canonical form of a message's members
-// without recipients, message_id, idempotency_key, timestamp and signature, with number
-// literals verbatim. Two messages have the same fingerprint if and only if one may be a
-// retry of the other.
+// without recipients, message_id, idempotency_key, timestamp and signature, and without
+// its headers answer-by and expires, with number literals verbatim. Two messages have the
+// same fingerprint if and only if one may be a retry of the other: a sender that says "in
+// two hours" says it again in the retry.
 func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
+	for i := range members {
+		if members[i].Name != "headers" {
+			continue
+		}
+		headers, err := timeless(members[i].Value)
+		if err != nil {
+			return [sha256.Size]byte{}, err
+		}
+		members = slices.Clone(members)
+		members[i].Value = headers
+	}
 	object, err := join(members, func(name string) bool { return outside[name] })
 	if err != nil {
 		return [sha256.Size]byte{}, err
 	}
 	return sha256.Sum256(order(object)), nil
+}
+
+// timeless returns the value of headers without those that give a time.
+func timeless(value []byte) ([]byte, error) {
+	headers, err := strictjson.Object(value)
+	if err != nil {
+		return value, nil // of another kind, and content like any other
+	}
+	isTime := func(name string) bool {
+		folded := strictjson.Fold(name)
+		return folded == "answer-by" || folded == "expires"
+	}
+	if !slices.ContainsFunc(headers, func(m strictjson.Member) bool { return isTime(m.Name) }) {
+		return value, nil
+	}
+	return join(headers, isTime)
 }
 
 // join writes an object of the members that are not left out.

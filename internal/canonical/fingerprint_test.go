@@ -81,6 +81,33 @@ func TestOtherContent(t *testing.T) {
 	}
 }
 
+// The times in headers are no content, whatever their spelling. Any other header is.
+func TestTimesInHeaders(t *testing.T) {
+	with := func(headers string) [sha256.Size]byte {
+		return fingerprint(t, strings.Replace(content, `{`, `{"headers":`+headers+`,`, 1))
+	}
+	want := with(`{"priority":"high"}`)
+	for _, headers := range []string{
+		`{"priority":"high","answer-by":"2026-01-01T00:00:00Z"}`, `{"answer-by":"2026-01-01T02:00:00Z","priority":"high"}`,
+		`{"Expires":"2026-01-01T00:00:00Z","priority":"high"}`, `{"priority":"high","e\u0078pires":7,"answer-by":[1]}`,
+	} {
+		if with(headers) != want {
+			t.Errorf("the headers %s change the fingerprint, want that without times", headers)
+		}
+	}
+	for _, headers := range []string{
+		`{}`, `null`, `"answer-by"`, `["answer-by","expires"]`, `{"priority":"low","expires":"2026-01-01T00:00:00Z"}`,
+		`{"priority":"high","x":{"expires":"2026-01-01T00:00:00Z"}}`,
+	} {
+		if with(headers) == want {
+			t.Errorf("the headers %s have the fingerprint of others", headers)
+		}
+	}
+	if fingerprint(t, strings.Replace(content, `"n":1`, `"n":1,"expires":1`, 1)) == fingerprint(t, content) {
+		t.Error("a member of the payload was taken for a header")
+	}
+}
+
 func TestFingerprintOfNothing(t *testing.T) {
 	if got, err := Fingerprint(nil); err != nil || got != sha256.Sum256([]byte("{}")) {
 		t.Errorf("Fingerprint = %x, %v, want SHA-256 of {}; no members", got, err)

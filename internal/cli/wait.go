@@ -19,7 +19,7 @@ already is shown at once; one that you have acknowledged does not count.
 With --for ID only the answers to that message count, with --from ADDRESS what that
 agent wrote, with --thread ID what belongs to the conversation. ID may be a number or a
 part, as for "amtp read". A report that a delivery failed is an answer here: its sender
-is mailer-daemon.
+is mailer-daemon. The notice that no answer came by --answer-by is none.
 
 The wait goes on while the gateway is restarted. After --timeout it ends with exit
 code 7: nothing came, and you may wait again. Nothing is changed: the message stays in
@@ -137,15 +137,22 @@ func (p *program) waitAndShow(ctx context.Context, id *profile.Identity, q amtp.
 	if err != nil {
 		return err
 	}
-	q.Limit, q.Wait = 1, p.wait
-	page, err := c.Await(ctx, self, q, p.goesOn)
-	if err != nil {
-		return err
+	q.Limit = 1
+	var m *amtp.InboxMessage
+	for until := p.now().Add(p.wait); m == nil; {
+		q.Wait = max(until.Sub(p.now()), 0)
+		page, err := c.Await(ctx, self, q, p.goesOn)
+		if err != nil {
+			return err
+		}
+		q.After = cmp.Or(page.NextCursor, q.After)
+		if len(page.Messages) == 0 {
+			return p.nothingCame(q.After)
+		}
+		if m = &page.Messages[0]; q.InReplyTo != "" && noAnswerYet(m, self) {
+			m = nil
+		}
 	}
-	if len(page.Messages) == 0 {
-		return p.nothingCame(cmp.Or(page.NextCursor, q.After))
-	}
-	m := &page.Messages[0]
 	if p.json {
 		return p.printJSON(m.Raw)
 	}
@@ -153,6 +160,11 @@ func (p *program) waitAndShow(ctx context.Context, id *profile.Identity, q amtp.
 	p.notef("Answer it: amtp reply %s%s --text …\n", render.MessageID(m.MessageID), p.again())
 	p.notef("Done with it: amtp ack %s%s\n", render.MessageID(m.MessageID), p.again())
 	return nil
+}
+
+// noAnswerYet reports whether the gateway says that no answer came by its time.
+func noAnswerYet(m *amtp.InboxMessage, self amtp.Address) bool {
+	return amtp.IsReport(m.Sender, self.Domain()) && amtp.PayloadType(m.Payload) == amtp.TypeAnswerDeadline
 }
 
 // goesOn tells the user that the gateway is away, and that the wait goes on: one that is
