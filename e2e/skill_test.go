@@ -88,12 +88,21 @@ func (a *assistant) typesClaims(script string, bob *assistant) {
 	}
 }
 
-// share makes the mailbox support with one member, as anybody may on a gateway without a
-// domain.
-func share(t *testing.T, url, member string) {
+// share makes the mailbox support with one member, as the administrator.
+func share(t *testing.T, url, dataDir, member string) {
 	t.Helper()
-	answer, err := http.Post(url+"/v1/admin/agents", "application/json",
+	key, err := os.ReadFile(filepath.Join(dataDir, "admin.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/admin/agents",
 		strings.NewReader(`{"address":"support","kind":"mailbox","members":["`+member+`"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Admin-Key", strings.TrimSpace(string(key)))
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +118,8 @@ func TestEveryCommandOfTheSkill(t *testing.T) {
 	slow.Test(t, "it types every command of the skill")
 	bin := build(t)
 	s := server{mirror: mirror{t: t}}
-	url, err := s.start(filepath.Join(bin, "amtp"), nil, t.TempDir(), "HOME="+t.TempDir())
+	dataDir := t.TempDir()
+	url, err := s.start(filepath.Join(bin, "amtp"), nil, dataDir, "HOME="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,13 +153,18 @@ func TestEveryCommandOfTheSkill(t *testing.T) {
 		id := sentID.FindStringSubmatch(bob.mustType(`amtp send --to alice@localhost --text "something new"`))[1]
 		switch {
 		case strings.Contains(script, "--mailbox support"):
-			share(t, url, "alice")
+			share(t, url, dataDir, "alice")
 			alice.typesClaims(script, bob)
 			continue
 		case strings.Contains(script, "wait --for ID"):
 			bob.mustType(`amtp send --to alice@localhost --in-reply-to ` + id + ` --text "the answer"`)
 		}
 		alice.mustType(anID.ReplaceAllString(script, id))
+		for line := range strings.Lines(script) {
+			if strings.Contains(line, "--idempotency-key") { // may be repeated, also later
+				alice.mustType(strings.Replace(line, "--answer-by 2h", "--answer-by 3h", 1))
+			}
+		}
 	}
 
 	alice.mustType("amtp setup --name alice")

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +28,7 @@ const (
 
 // Register makes an agent and its first key, and the secret of its endpoint: all of it
 // or nothing. The caller is the administrator, or any caller in the development
-// profile.
+// profile. A shared mailbox and a group are made by the administrator only.
 // The holder of a working key of the name gets its agent back, and created is false. A
 // registration that is repeated soon with its idempotency key gets the answer of the
 // first time, also with created false. Another registration with that key is
@@ -43,7 +45,8 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 		return s.registration(p.Agent, shownKey,
 			"Agent is registered already; this key stays valid"), false, nil
 	}
-	if !p.Admin && !p.Development {
+	kind, unknown := kindOf(n.Kind)
+	if !p.Admin && (!p.Development || kind != gateway.SingleAgent) {
 		return r, false, gateway.NeedAdmin(&p)
 	}
 	if gateway.IsReserved(address.Local()) {
@@ -51,12 +54,11 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	}
 	now := s.Now()
 	a, why := s.newAgent(address, &n, now)
-	if why != nil {
+	if why = cmp.Or(unknown, why); why != nil {
 		return r, false, registrationFailed("%s", why)
 	}
-	if a.Kind, err = kindOf(n.Kind); err == nil {
-		a.Members, err = s.members(ctx, a.Kind, n.Members)
-	}
+	a.Kind = kind
+	a.Members, err = s.members(ctx, kind, n.Members)
 	if err == nil {
 		err = checkKind(&a)
 	}
@@ -156,23 +158,28 @@ func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, ke
 	return secret, key, nil
 }
 
+// exists refuses a name that an agent, a mailbox or a group has already.
+func exists(address amtp.Address, kind gateway.AgentKind) *amtp.Error {
+	message := fmt.Sprintf("The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over",
+		address, address.Local())
+	if kind != gateway.SingleAgent {
+		message = fmt.Sprintf("The %s %s exists already. Change its members with: amtp %[1]s add %[3]s MEMBER", kind, address,
+			address.Local())
+	}
+	return amtp.Errorf(amtp.CodeConflict, "%s", message).With("error", "agent already exists: "+address.String())
+}
+
 // again answers a registration of a name that is taken. A caller that registered it a
 // moment ago, and proves that by the same idempotency key, gets the first answer again.
 func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration,
 	_ error) {
 	address := asked.Address
-	taken := amtp.Errorf(amtp.CodeConflict,
-		"The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address,
-		address.Local()).
-		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(ctx, address)
-	if errors.Is(err, gateway.ErrNotFound) {
-		return r, taken // it was removed just now; the next attempt finds that out
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, gateway.ErrNotFound) { // it was removed just now; the next attempt finds that out
 		return r, err
 	}
-	if n.IdempotencyKey == "" || a.Kind != gateway.SingleAgent {
+	taken := exists(address, a.Kind)
+	if err != nil || n.IdempotencyKey == "" || a.Kind != gateway.SingleAgent {
 		return r, taken
 	}
 	made := *asked
