@@ -114,7 +114,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if err := list.checkExpanded(); err != nil {
 		return nil, err
 	}
-	later, err := in.later(p, m, sender, now)
+	later, tooFar, err := in.later(p, m, sender, now)
 	if err != nil {
 		return nil, err
 	}
@@ -122,12 +122,16 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if refused := in.check(ctx, &Candidate{&p, m, &envelope, list}); refused != nil {
 		return nil, refused
 	}
+	chosen := list.chosen()
+	if tooFar != nil {
+		chosen = nil // only an earlier message is recognised
+	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
 		Envelope:   envelope,
 		By:         p.Acting(),
 		Key:        m.IdempotencyKey,
 		Message:    m,
-		Recipients: list.chosen(),
+		Recipients: chosen,
 		Unsigned:   p.Class() == gateway.ClassDomain && p.NewlySigns,
 		Later:      later,
 	})
@@ -141,6 +145,8 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 			in.Heard(p.Domain)
 		}
 		return result, nil
+	case errors.Is(err, gateway.ErrNotFound) && tooFar != nil:
+		return nil, tooFar
 	case errors.Is(err, gateway.ErrNotFound):
 		list.vanished()
 		return nil, list.refusal(m)

@@ -49,3 +49,30 @@ func TestLater(t *testing.T) {
 		})
 	}
 }
+
+// TestLaterAfterTheClockWentBack: a time that is too far away by a clock that was set back
+// refuses a new message, and no retry of a message that was accepted before.
+func TestLaterAfterTheClockWentBack(t *testing.T) {
+	h := openHouse(t)
+	soon := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	body := func(key string) string {
+		return fmt.Sprintf(`{"sender":"alice@ours.example","recipients":["bob@ours.example"],"payload":1,
+			"idempotency_key":%q,"headers":{"answer-by":%q}}`, key, soon)
+	}
+	const known, other = "5f9a2d7e-52b6-4a3b-9d15-0a6f2a1c7e11", "5f9a2d7e-52b6-4a3b-9d15-0a6f2a1c7e12"
+	first, refused := h.acceptBody(h.door, "alice", body(known))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	back := *h.door
+	back.Now = func() time.Time { return time.Now().AddDate(0, 0, -400) }
+	again, refused := h.acceptBody(&back, "alice", body(known))
+	if refused != nil || !again.Replayed || again.MessageID != first.MessageID ||
+		again.Recipients[0].Status != amtp.StatusDelivered {
+		t.Errorf("the retry = %+v, %v; want a replay of %s", again, refused, first.MessageID)
+	}
+	if _, refused := h.acceptBody(&back, "alice", body(other)); refused == nil ||
+		refused.Code != amtp.CodeInvalidMessage {
+		t.Errorf("a new message = %v, want %s", refused, amtp.CodeInvalidMessage)
+	}
+}
