@@ -29,6 +29,9 @@ func (w *world) check() {
 	for _, l := range w.letter {
 		w.checkLetter(l)
 	}
+	for _, p := range w.people {
+		w.drain(p)
+	}
 }
 
 func (w *world) checkLetter(l *letter) {
@@ -37,6 +40,9 @@ func (w *world) checkLetter(l *letter) {
 		return
 	}
 	shown, ok := w.status(l)
+	if ok {
+		w.checkDeadline(l, shown)
+	}
 	for _, to := range l.to {
 		p := w.person(to)
 		copies := 0

@@ -25,6 +25,9 @@ var people = map[amtp.Domain][]string{
 	"b.example": {"bella", "bob"},
 }
 
+// mailboxes are the shared mailboxes. The agents of their domain are their members.
+var mailboxes = map[amtp.Domain]string{"a.example": "team"}
+
 // image is the database with which every simulation of a gateway begins. It has the
 // agents and no message. Making one takes longer than simulating an hour.
 type image struct {
@@ -63,19 +66,33 @@ func draw(dir string, domain amtp.Domain, names []string) (*image, error) {
 		return nil, err
 	}
 	im := &image{keys: make(map[string]string)}
+	var members []gateway.AgentID
 	for _, name := range names {
 		address, err := amtp.ParseAddress(name + "@" + string(domain))
 		if err != nil {
 			return nil, errors.Join(err, store.Close())
 		}
 		secret, key := gateway.NewKey(0, time.Now())
-		_, err = store.AddAgent(context.Background(), gateway.Agent{
+		made, err := store.AddAgent(context.Background(), gateway.Agent{
 			Address: address, DeliveryMode: "pull", Listed: true, CreatedAt: time.Now(), LastActive: time.Now(),
 		}, key)
 		if err != nil {
 			return nil, errors.Join(err, store.Close())
 		}
 		im.keys[address.String()] = secret
+		members = append(members, made.ID)
+	}
+	if name := mailboxes[domain]; name != "" {
+		address, err := amtp.ParseAddress(name + "@" + string(domain))
+		if err == nil {
+			_, err = store.AddAgent(context.Background(), gateway.Agent{
+				Address: address, DeliveryMode: "pull", Listed: true, Kind: gateway.SharedMailbox, Members: members,
+				CreatedAt: time.Now(), LastActive: time.Now(),
+			}, gateway.Key{})
+		}
+		if err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
 	}
 	if err := store.Close(); err != nil {
 		return nil, err

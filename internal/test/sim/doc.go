@@ -8,7 +8,9 @@
 // are simulated. In the end everything works again and the queues have time to empty.
 // Then the simulation compares what the gateways show with their earlier answers. Each
 // message that was answered with 202 is in each inbox once, or its sender was told why
-// not. Nothing is there twice, nothing is lost, and nothing waits.
+// not. Nothing is there twice, nothing is lost, and nothing waits. Workers claim letters,
+// also from a shared mailbox. No letter is under two live leases, and no lease that is
+// over is accepted. A letter with a deadline that was not answered has one notice.
 //
 //	go test ./internal/test/sim                          # 10,000 seeds
 //	go test ./internal/test/sim -run TestSeed -seed 4711 # one of them, with its trace

@@ -29,6 +29,7 @@ type letter struct {
 	tries   int
 	id      amtp.MessageID       // the id under which it was accepted, "" until then
 	told    map[string]amtp.Code // recipients that the answer refused, and why
+	due     time.Time            // by which an answer is wanted, zero for no such time
 	refused bool                 // whether the whole letter was refused
 	gone    map[string]bool      // recipients for whom an operator cancelled it, or may have
 }
@@ -37,8 +38,10 @@ type letter struct {
 // for it.
 func (l *letter) answered() bool { return l.id != "" || l.refused }
 
-// write makes the body.
-func (l *letter) write(r *rand.Rand) {
+// write makes the body of a letter that is written so long after the beginning. Some
+// letters say by when an answer is wanted.
+func (l *letter) write(r *rand.Rand, at time.Duration) {
+	w := l.from.site.w
 	l.text = strings.Repeat("lorem ipsum ", r.IntN(40))
 	l.told, l.gone = make(map[string]amtp.Code), make(map[string]bool)
 	doc := map[string]any{
@@ -56,6 +59,10 @@ func (l *letter) write(r *rand.Rand) {
 	default:
 		doc["idempotency_key"] = key()
 	}
+	if luck := w.seed.at("due", l.name); luck.IntN(3) == 0 {
+		l.due = w.began.Add(at + time.Duration(luck.Int64N(int64(3*time.Minute)))).UTC().Truncate(time.Millisecond)
+		doc["headers"] = map[string]string{amtp.HeaderAnswerBy: l.due.Format(time.RFC3339Nano)}
+	}
 	if l.answers != nil {
 		doc["in_reply_to"] = l.from.box[l.answers.name].id()
 	}
@@ -66,13 +73,21 @@ func (l *letter) write(r *rand.Rand) {
 	l.body = body
 }
 
-// person is an agent with a key, and with what its inbox has contained.
+// person is an agent with a key, or a mailbox with the keys of its members, and with
+// what its inbox has contained.
 type person struct {
 	address string
 	site    *site
 	key     string
+	keys    []string                   // all that may act in the inbox
 	box     map[string]*held           // by the name of the letter
 	reports map[string]map[string]bool // ids of reports, by the id of the message and the recipient
+	notices map[string][]*notice       // that no answer came, by the id of the message
+}
+
+func newPerson(s *site, address string, keys ...string) *person {
+	return &person{address: address, site: s, key: keys[0], keys: keys, box: make(map[string]*held),
+		reports: make(map[string]map[string]bool), notices: make(map[string][]*notice)}
 }
 
 // held is one letter as its recipient got it.
@@ -80,8 +95,9 @@ type held struct {
 	ids     map[string]bool // the ids under which it was in the inbox
 	answers string          // in_reply_to
 	there   bool            // whether it was in the inbox at the last read
-	acking  bool            // whether an acknowledgement was requested
+	acking  bool            // whether an acknowledgement was requested, and not refused
 	acked   bool            // whether the acknowledgement was confirmed
+	leases  []*lease        // in the order in which they were given
 }
 
 // id returns the id of the letter.
@@ -125,6 +141,9 @@ func (w *world) accepted(l *letter, answer []byte) {
 	if err := json.Unmarshal(answer, &r); err != nil {
 		w.fault("the answer to %s is no result: %v", l.name, err)
 		return
+	}
+	if l.refused && !l.due.IsZero() && l.from.site.set.Load() {
+		l.refused = false // its deadline was too far ahead by a clock that was wrong
 	}
 	switch {
 	case l.refused:
@@ -184,6 +203,7 @@ func (w *world) read(p *person, act bool) bool {
 // report.
 func (w *world) found(p *person, m *amtp.InboxMessage) string {
 	var payload struct {
+		silence
 		Name     string         `json:"n"`
 		Text     string         `json:"text"`
 		Original string         `json:"original_message_id"`
@@ -195,6 +215,10 @@ func (w *world) found(p *person, m *amtp.InboxMessage) string {
 	}
 	if err := json.Unmarshal(m.Payload, &payload); err != nil {
 		w.fault("a payload in the inbox of %s is not what was sent: %s", p.address, m.Payload)
+		return ""
+	}
+	if payload.MessageType == amtp.TypeAnswerDeadline {
+		w.hears(p, payload.Original, m, payload.silence)
 		return ""
 	}
 	if payload.Original != "" {
@@ -241,8 +265,12 @@ func (w *world) act(p *person, name, id string) {
 	path := "/v1/inbox/" + p.address + "/" + id
 	switch r := w.seed.at("act", p.address, name, turn); r.IntN(5) {
 	case 0, 1:
-		h.acking = true
-		status, _ := p.site.call(http.MethodDelete, path, p.key, nil)
+		key := one(r, p.keys)
+		status := w.judged(p, name, key, func() int {
+			status, _ := p.site.call(http.MethodDelete, path, key, nil)
+			return status
+		})
+		h.acking = h.acking || status < 300 || status >= 500
 		h.acked = h.acked || status == http.StatusOK
 		w.trace.add("%s acknowledges %s: %d", p.address, name, status)
 		w.trace.count("acknowledgements")
@@ -257,11 +285,11 @@ func (w *world) act(p *person, name, id string) {
 // reply answers a letter.
 func (w *world) reply(p *person, name string, r *rand.Rand) {
 	l := w.named(name)
-	if len(w.letter) >= maxLetters || w.named(name+"-"+p.address) != nil {
+	if len(w.letter) >= maxLetters || len(p.keys) > 1 || w.named(name+"-"+p.address) != nil {
 		return
 	}
 	answer := &letter{name: name + "-" + p.address, from: p, to: []string{l.from.address}, answers: l}
-	answer.write(r)
+	answer.write(r, time.Since(w.began))
 	w.trace.count("replies")
 	w.post(answer)
 }

@@ -55,6 +55,7 @@ func (w *world) draw() {
 	w.drawFaults(r)
 	w.drawClocks(r)
 	w.drawOperators(r)
+	w.drawWorkers(r)
 	w.later(w.length, w.heal)
 }
 
@@ -73,7 +74,7 @@ func (w *world) often(r *rand.Rand, most int, do func(n int, r *rand.Rand)) {
 
 func (w *world) drawLetters(r *rand.Rand) {
 	for i := range 3 + r.IntN(5) {
-		from := one(r, w.people)
+		from := one(r, w.writers)
 		l := &letter{name: fmt.Sprintf("m%d", i+1), from: from}
 		everybody := []string{"nobody@a.example", "nobody@b.example"}
 		switch r.IntN(32) { // most letters are for recipients that exist
@@ -90,8 +91,8 @@ func (w *world) drawLetters(r *rand.Rand) {
 		}
 		r.Shuffle(len(everybody), func(i, j int) { everybody[i], everybody[j] = everybody[j], everybody[i] })
 		l.to = everybody[:1+r.IntN(min(3, len(everybody)))]
-		l.write(r)
 		at := w.moment(r)
+		l.write(r, at)
 		w.later(at, func() { w.post(l) })
 		for range r.IntN(3) {
 			w.later(at+time.Duration(r.Int64N(int64(2*time.Minute))), func() { w.send(l) })
@@ -102,6 +103,12 @@ func (w *world) drawLetters(r *rand.Rand) {
 func (w *world) drawReaders(r *rand.Rand) {
 	for _, p := range w.people {
 		w.often(r, 4, func(int, *rand.Rand) { w.read(p, true) })
+	}
+}
+
+func (w *world) drawWorkers(r *rand.Rand) {
+	for _, p := range w.people {
+		w.often(r, 4, func(_ int, r *rand.Rand) { w.claim(p, r) })
 	}
 }
 

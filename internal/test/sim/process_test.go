@@ -187,8 +187,9 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	}
 	in.Sizes = remote
 	couriers := courier.Router{
-		gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: store, Domain: s.domain},
-		gateway.KindRemote: remote,
+		gateway.KindReport:   &automail.Reporter{Acceptor: in, Agents: store, Domain: s.domain},
+		gateway.KindDeadline: &automail.Deadline{Acceptor: in, Store: store, Domain: s.domain, Now: now},
+		gateway.KindRemote:   remote,
 	}
 	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers,
 		queue.Options{Now: now, Log: log, Lease: leaseTime})

@@ -55,11 +55,13 @@ func TestSeeds(t *testing.T) {
 
 // expected are events that must happen in some simulation of a hundred.
 var expected = slices.Concat(troubleNames[refused:], []string{
-	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set",
+	"acknowledgements", "acknowledgements under a lease", "answers that arrived", "attempts that ended after their lease", "cancellations", "claims", "clocks set",
 	"deliveries", "failures by cancellation", "failures of the disk",
-	"failures told", "kills", "letters accepted", "letters refused", "purges",
+	"failures told", "kills", "leases extended", "leases refused", "letters accepted", "letters claimed again", "letters given back",
+	"letters refused", "notices that no answer came", "purges",
 	"questions to DNS without an answer", "redrives",
 	"repeats recognised", "replies", "sends without an answer", "starts that failed",
+	"workers that vanished",
 })
 
 // campaign is a run of many simulations.

@@ -21,17 +21,19 @@ type world struct {
 	seed  seed
 	began time.Time
 	plan
-	sites  []*site
-	net    *network
-	trace  *trace
-	people []*person
-	letter []*letter // in the order in which they were first written
-	healed atomic.Bool
+	sites   []*site
+	net     *network
+	trace   *trace
+	people  []*person // agents, and behind them the shared mailboxes
+	writers []*person // the agents
+	letter  []*letter // in the order in which they were first written
+	healed  atomic.Bool
 
 	todo     agenda
 	order    int           // the number of entries so far, which orders those of one time
 	noticed  chan *process // processes with a failed store
 	patience time.Time     // when everything must be done
+	leased   time.Time     // until when a lease may last
 	redrives int
 
 	mu     sync.Mutex
@@ -71,8 +73,17 @@ func newWorld(t *testing.T, n seed, live io.Writer) *world {
 		w.sites = append(w.sites, s)
 		for _, name := range people[d] {
 			address := name + "@" + string(d)
-			w.people = append(w.people, &person{address: address, site: s, key: s.keys[address],
-				box: make(map[string]*held), reports: make(map[string]map[string]bool)})
+			w.people = append(w.people, newPerson(s, address, s.keys[address]))
+		}
+	}
+	w.writers = w.people
+	for _, s := range w.sites {
+		if name := mailboxes[s.domain]; name != "" {
+			var keys []string
+			for _, member := range people[s.domain] {
+				keys = append(keys, s.keys[member+"@"+string(s.domain)])
+			}
+			w.people = append(w.people, newPerson(s, name+"@"+string(s.domain), keys...))
 		}
 	}
 	w.draw()
@@ -173,7 +184,11 @@ func (w *world) rest(d time.Duration) bool {
 func (w *world) heal() {
 	w.trace.add("all is well")
 	w.healed.Store(true)
+	w.leased = time.Now().Add(time.Minute)
 	for _, s := range w.sites {
+		if s.clock.wrong() { // times that are little ahead are waited for, and not corrected
+			w.leased = time.Now().Add(6 * time.Minute)
+		}
 		s.clock.jump(0)
 		s.disk.Heal()
 	}
@@ -191,6 +206,9 @@ func (w *world) look() {
 
 // waits reports whether any work is left.
 func (w *world) waits() bool {
+	if time.Now().Before(w.leased) {
+		return true
+	}
 	for _, l := range w.letter {
 		if !l.answered() {
 			return true
