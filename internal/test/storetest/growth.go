@@ -155,6 +155,8 @@ func each[F any](method string, filters func(*grown) []named[F], do func(*grown,
 // quiet is a testing.TB of no test.
 type quiet struct{}
 
-func (quiet) Helper()                           {}
+func (quiet) Helper()             {}
+func (quiet) Logf(string, ...any) {}
+
 func (quiet) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }

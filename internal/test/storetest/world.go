@@ -18,6 +18,7 @@ import (
 // tester is the part of *testing.T and of *rapid.T that a world needs.
 type tester interface {
 	Helper()
+	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
