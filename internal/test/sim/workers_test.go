@@ -72,11 +72,11 @@ func (w *world) taken(p *person, key string, m amtp.InboxMessage, visibility tim
 		over: now.Add(visibility)}
 	for _, old := range h.leases {
 		if old.token == l.token || old.attempt >= l.attempt {
-			w.fault("%s was claimed from %s as attempt %d and then as attempt %d, the tokens %s and %s", name, p.address,
-				old.attempt, l.attempt, old.token, l.token)
+			w.fault("%s was claimed from %s as attempt %d and then as attempt %d, the tokens %s and %s", name,
+				p.address, old.attempt, l.attempt, old.token, l.token)
 		}
 		if w.steady(p) && !old.unsure && now.Before(old.live) {
-			w.fault("%s in the inbox of %s is under two live leases: %v before the end of attempt %d it was claimed again",
+			w.fault("%s in the inbox of %s is under two live leases: it was claimed again %v before the end of attempt %d",
 				name, p.address, old.live.Sub(now), old.attempt)
 		}
 	}
@@ -200,8 +200,8 @@ func (w *world) judged(p *person, name, key string, call func() int) int {
 	}
 	l := h.leases[len(h.leases)-1]
 	if status == http.StatusOK && l.key != key && !l.unsure && began.Before(l.live) && began.Before(l.over) {
-		w.fault("%s in the inbox of %s is acknowledged without a lease, %v before the end of another's", name, p.address,
-			l.over.Sub(began))
+		w.fault("%s in the inbox of %s is acknowledged without a lease, %v before the end of another's", name,
+			p.address, l.over.Sub(began))
 	}
 	if status == http.StatusConflict {
 		w.trace.count("acknowledgements refused because of a lease")
