@@ -33,6 +33,10 @@ const patience = 10 * time.Second
 
 // Register registers an agent at the running gateway.
 func Register(ctx context.Context, g Place, l *Ledger, name string) (*Agent, error) {
+	return register(ctx, g, l, amtp.NewAgent{Address: name})
+}
+
+func register(ctx context.Context, g Place, l *Ledger, a amtp.NewAgent) (*Agent, error) {
 	admin, err := g.AdminKey(ctx)
 	if err != nil {
 		return nil, err
@@ -41,7 +45,7 @@ func Register(ctx context.Context, g Place, l *Ledger, name string) (*Agent, err
 	if err != nil {
 		return nil, err
 	}
-	r, err := (&amtp.Client{URL: url, AdminKey: admin}).Register(ctx, amtp.NewAgent{Address: name})
+	r, err := (&amtp.Client{URL: url, AdminKey: admin}).Register(ctx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		w.crash(ctx, t)
 	}
 	w.ledger.busy(ctx, t, perBlow*cycles, 5*cycles)
+	w.shift.busy(ctx, t)
 	w.stop()
 	w.settle(ctx, t)
 
@@ -67,6 +68,7 @@ type world struct {
 	readers  []*Reader // two for each of the inboxes that are emptied
 	follower *Follower // of the inbox that only grows
 	senders  []*Sender
+	shift    *shift
 	slowest  time.Duration
 
 	sending, reading sync.WaitGroup
@@ -101,10 +103,11 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64) *world {
 		w.readers = append(w.readers, &Reader{Agent: a, Rand: chance()})
 	}
 	w.follower = &Follower{Agent: archive}
+	w.shift = newShift(ctx, t, w.gateway, w.ledger, chance)
 	for i := range senderCount {
 		w.senders = append(w.senders, &Sender{
 			Agent:      register(fmt.Sprintf("sender-%d", i)),
-			Recipients: []amtp.Address{bob.Address, carol.Address, archive.Address},
+			Recipients: []amtp.Address{bob.Address, carol.Address, archive.Address, w.shift.box},
 			Number:     "12345678901234567890.50",
 			Rand:       chance(),
 		})
@@ -149,15 +152,20 @@ func (w *world) start(ctx context.Context) {
 		w.reading.Go(func() { r.Run(ctx, w.stopReading) })
 	}
 	w.reading.Go(func() { w.follower.Run(ctx, w.stopReading) })
+	w.shift.start(ctx, &w.sending, &w.reading, w.stopSending, w.stopReading)
 }
 
-// crash kills the gateway at some moment and starts it again. Some of the new lives are
-// killed while they start.
+// crash kills the gateway at some moment, or ends it in order, and starts it again. Some
+// of the new lives are killed while they start.
 func (w *world) crash(ctx context.Context, t *testing.T) {
 	t.Helper()
 	w.ledger.accept(ctx, t, perBlow+w.rand.IntN(2*perBlow))
 	pause(ctx, w.between(0, 40*time.Millisecond))
-	w.kill(t)
+	if w.rand.IntN(4) > 0 {
+		w.kill(t)
+	} else if err := w.gateway.Terminate(); err != nil {
+		t.Fatal(err)
+	}
 	for w.rand.IntN(4) == 0 {
 		if err := w.gateway.Launch(); err != nil {
 			t.Fatal(err)
@@ -190,6 +198,7 @@ func (w *world) stop() {
 // settle compares the gateway with the ledger.
 func (w *world) settle(ctx context.Context, t *testing.T) {
 	t.Helper()
+	w.shift.settle(ctx, t, w.gateway)
 	if err := w.follower.Settle(ctx); err != nil {
 		t.Fatalf("reading the inbox of %s: %v", w.follower.Address, err)
 	}

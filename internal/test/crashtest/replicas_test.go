@@ -32,6 +32,7 @@ type cluster struct {
 	server   *pgtest.Server
 	replicas []*Gateway
 	slowest  time.Duration // from a fault to the next accepted message
+	shift    *shift        // nil for no such load
 	prober   *Agent
 	probes   int // the number of accepted probes
 }
@@ -206,11 +207,17 @@ func (c *cluster) probe(ctx context.Context, client *amtp.Client) error {
 func (c *cluster) finish(ctx context.Context, t *testing.T, least int) {
 	t.Helper()
 	c.ledger.busy(ctx, t, least, least/4)
+	if c.shift != nil {
+		c.shift.busy(ctx, t)
+	}
 	close(c.stopSending)
 	c.sending.Wait()
 	took := c.drain(ctx, t)
 	close(c.stopReading)
 	c.reading.Wait()
+	if c.shift != nil {
+		c.shift.settle(ctx, t, c.sides[0].place)
+	}
 	c.settle(ctx, t)
 	probes, err := c.prober.Client(ctx)
 	if err != nil {
@@ -247,7 +254,13 @@ func TestReplicasUnderLoad(t *testing.T) {
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", restarts, seed)
 	ctx := overall(t, restarts)
 	c := newCluster(ctx, t, seed, func() (*pgtest.Server, error) { return pgtest.Start() })
+	streams := uint64(1000)
+	c.shift = newShift(ctx, t, c.sides[0].place, c.ledger, func() *rand.Rand {
+		streams++
+		return rand.New(rand.NewPCG(seed, streams))
+	})
 	c.start(ctx)
+	c.shift.start(ctx, &c.sending, &c.reading, c.stopSending, c.stopReading)
 	for _, blow := range []struct {
 		name  string
 		times int
