@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -46,13 +47,15 @@ type Reading struct {
 	filter gateway.InboxFilter
 	bell   <-chan struct{}
 	stop   func()
-	ended  bool // the inbox was read to its end since the bell rang last
+	page   gateway.InboxPage // that was read last
+	ended  bool              // the inbox was read to its end since the bell rang last
 }
 
 // Read begins to read an inbox. Close ends it.
 func (s *Agents) Read(m Mailbox, f gateway.InboxFilter) *Reading {
 	bell, stop := s.Store.Watch(m.Agent) // before the first read, so that no message is missed
-	return &Reading{s: s, acting: m.Acting, filter: f, bell: bell, stop: stop}
+	return &Reading{s: s, acting: m.Acting, filter: f, bell: bell, stop: stop,
+		page: gateway.InboxPage{Next: f.After}}
 }
 
 // Close ends the reading. It is called once.
@@ -67,24 +70,27 @@ func (r *Reading) After() int64 { return r.filter.After }
 func (r *Reading) Next(ctx context.Context, wait time.Duration) (gateway.InboxPage, error) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	page := gateway.InboxPage{Next: r.filter.After}
+	if len(r.page.Items) > 0 { // it was returned before, and nothing of it is kept
+		r.page = gateway.InboxPage{Next: r.filter.After}
+	}
 	for {
 		if !r.ended {
 			var err error
-			if page, err = r.s.Store.Inbox(ctx, r.acting, r.filter); err != nil {
-				return page, err
+			defect.Aside(func() { r.page, err = r.s.Store.Inbox(ctx, r.acting, r.filter) })
+			if err != nil {
+				return r.page, err
 			}
-			if r.ended = !page.HasMore; r.filter.Offset == 0 { // an Offset counts from the first After
-				r.filter.After = page.Next
-			} else if page.HasMore {
-				return page, nil
+			if r.ended = !r.page.HasMore; r.filter.Offset == 0 { // an Offset counts from the first After
+				r.filter.After = r.page.Next
+			} else if r.page.HasMore {
+				return r.page, nil
 			}
-			if len(page.Items) > 0 {
-				return page, nil
+			if len(r.page.Items) > 0 {
+				return r.page, nil
 			}
 		}
 		if !r.goesOn(ctx, over.C) {
-			return page, nil
+			return r.page, nil
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -36,7 +37,9 @@ func (s *Agents) Claim(ctx context.Context, m Mailbox, c Claiming) ([]gateway.Ta
 	for {
 		now := s.Now()
 		take.Until = now.Add(c.Visibility)
-		got, err := s.Store.Take(ctx, m.Acting, take, now)
+		var got gateway.Taken
+		var err error
+		defect.Aside(func() { got, err = s.Store.Take(ctx, m.Acting, take, now) })
 		if err != nil || len(got.Items) > 0 {
 			return got.Items, err
 		}

@@ -9,6 +9,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,7 @@ import (
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/held"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
@@ -76,6 +78,7 @@ type App struct {
 	echo     *automail.Echo  // nil when the operator wants none
 	receipts *receipt.Sender // nil without a domain of its own
 	domains  *remote.Domains
+	held     *held.Connections
 	stopping chan struct{} // closed when Run begins to end, which also ends waiting requests
 	close    sync.Once
 	closeErr error
@@ -132,6 +135,8 @@ func (a *App) open() (err error) {
 	if err := a.openEcho(in); err != nil {
 		return err
 	}
+	idle := cmp.Or(a.cfg.Server.IdleTimeout, a.cfg.Server.ReadTimeout) // as net/http has it
+	a.held = held.New(a.listener.Addr(), idle, a.stopping)
 	a.server = a.newServer(a.api(in, admin).Handler())
 	return a.record()
 }
@@ -180,6 +185,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Peering:     a.peering,
 		Limits:      a.limits,
 		Connections: a.conns,
+		Held:        a.held,
 	}
 }
 
@@ -256,7 +262,7 @@ func (a *App) Run(ctx context.Context) error {
 	close(a.stopping)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	err := a.server.Shutdown(drain)
+	err := errors.Join(a.server.Shutdown(drain), a.held.Shutdown(drain))
 	if errors.Is(err, context.DeadlineExceeded) {
 		a.log.Warn("requests were cut off because they took too long to end")
 		err = a.server.Close()

@@ -29,10 +29,10 @@ func (a *App) listeners() []net.Listener {
 	return list
 }
 
-// serve answers requests at every listener. The channel has room for the result of
+// serve answers requests at every listener, and on the connections that held gives back. The channel has room for the result of
 // each.
 func (a *App) serve() <-chan error {
-	all := a.listeners()
+	all := append(a.listeners(), a.held)
 	served := make(chan error, len(all))
 	for _, l := range all {
 		go func() { served <- a.server.Serve(l) }()

@@ -49,3 +49,20 @@ func Keep(work func() error, hear func(*Error)) error {
 		time.Sleep(pause)
 	}
 }
+
+// Aside does the work on a goroutine of its own and returns when it is done. So the stack
+// of the caller stays small, which may wait for long afterwards. A panic of the work
+// becomes one of the caller.
+func Aside(work func()) {
+	done := make(chan error)
+	go func() {
+		done <- Contain(func() error {
+			work()
+			return nil
+		})
+	}()
+	if err := <-done; err != nil {
+		met := err.(*Error)
+		panic(fmt.Sprintf("%v\n%s", met.Cause, met.Stack))
+	}
+}

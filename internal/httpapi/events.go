@@ -7,6 +7,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -60,8 +61,10 @@ func (s *Server) events(c *call) {
 		return
 	}
 	reading := s.Agents.Read(box, filter)
-	defer reading.Close()
-	newStream(c, headers).run(reading)
+	c.waits(func(c *call) {
+		defer reading.Close()
+		newStream(c, headers).run(reading)
+	})
 }
 
 // stream is an answer that goes on until its client leaves. Between two events it holds no
@@ -97,26 +100,43 @@ func (t *stream) run(r *agent.Reading) {
 	c.status = http.StatusOK
 	c.w.WriteHeader(http.StatusOK)
 	hint, _ := json.Marshal(retryTime.Milliseconds()) // a number cannot fail
-	alive := t.write([]byte("retry: " + string(hint) + "\nid: " + ofInbox.text(r.After()) + "\n\n"))
+	alive := false
+	defect.Aside(func() {
+		alive = t.write([]byte("retry: " + string(hint) + "\nid: " + ofInbox.text(r.After()) + "\n\n"))
+	})
 	for alive {
-		page, err := r.Next(c.r.Context(), recheckTime)
-		if err == nil && time.Since(t.checked) >= recheckTime {
-			t.checked = time.Now()
-			err = c.recheck()
-		}
-		switch {
-		case c.r.Context().Err() != nil || c.s.Agents.Stops():
-			return
-		case err != nil:
-			t.fail(err)
-			return
-		case len(page.Items) > 0:
-			alive = t.send(&page)
-		case time.Since(t.beaten) >= beatTime:
-			// With the place that was reached, a client that comes back skips what did not match.
-			alive = t.write([]byte(": still here\nid: " + ofInbox.text(r.After()) + "\n\n"))
-		}
+		alive = t.step(r)
 	}
+}
+
+// step waits for what the stream sends next, and sends it. It reports whether the stream
+// goes on.
+func (t *stream) step(r *agent.Reading) (alive bool) {
+	page, err := r.Next(t.c.r.Context(), recheckTime)
+	defect.Aside(func() { alive = t.tell(&page, err, r.After()) })
+	return alive
+}
+
+// tell sends what a reading found. It reports whether the stream goes on.
+func (t *stream) tell(page *gateway.InboxPage, err error, after int64) bool {
+	c := t.c
+	if err == nil && time.Since(t.checked) >= recheckTime {
+		t.checked = time.Now()
+		err = c.recheck()
+	}
+	switch {
+	case c.r.Context().Err() != nil || c.s.Agents.Stops():
+		return false
+	case err != nil:
+		t.fail(err)
+		return false
+	case len(page.Items) > 0:
+		return t.send(page)
+	case time.Since(t.beaten) >= beatTime:
+		// With the place that was reached, a client that comes back skips what did not match.
+		return t.write([]byte(": still here\nid: " + ofInbox.text(after) + "\n\n"))
+	}
+	return true
 }
 
 // send sends the messages of a page. It reports whether the stream goes on.

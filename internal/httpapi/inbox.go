@@ -8,6 +8,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -42,18 +43,43 @@ func (s *Server) inbox(c *call) {
 		c.result(http.StatusOK, countView{count, 0, 0, count.Pending > 0, ofInbox.text(0), []struct{}{}}, err)
 		return
 	}
-	if wait > 0 {
-		c.patient(wait)
+	headers := fields == "headers"
+	if wait <= 0 {
+		page, err := s.Agents.Inbox(c.r.Context(), box, filter, 0)
+		c.inboxPage(box, &page, err, headers)
+		return
 	}
-	page, err := s.Agents.Inbox(c.r.Context(), box, filter, wait)
-	if err == nil && wait > 0 {
+	until := time.Now().Add(wait)
+	reading := s.Agents.Read(box, filter)
+	page, err := reading.Next(c.r.Context(), 0)
+	if err != nil || len(page.Items) > 0 {
+		reading.Close()
+		c.awaitedPage(box, &page, err, headers)
+		return
+	}
+	c.waits(func(c *call) {
+		defer reading.Close()
+		c.patient(wait)
+		page, err := reading.Next(c.r.Context(), time.Until(until))
+		defect.Aside(func() { c.awaitedPage(box, &page, err, headers) })
+	})
+}
+
+// awaitedPage answers with a page that was waited for.
+func (c *call) awaitedPage(box agent.Mailbox, page *gateway.InboxPage, err error, headers bool) {
+	if err == nil {
 		err = c.recheck() // the key may have been revoked while its holder waited
 	}
+	c.inboxPage(box, page, err, headers)
+}
+
+// inboxPage answers with a page of an inbox, or with the error if there is one.
+func (c *call) inboxPage(box agent.Mailbox, page *gateway.InboxPage, err error, headers bool) {
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	body, err := inboxView(box.Address, &page, fields == "headers")
+	body, err := inboxView(box.Address, page, headers)
 	if err != nil {
 		c.fail(err)
 		return
@@ -98,16 +124,6 @@ func (c *call) recheck() error {
 		_, err = c.s.Agents.Mailbox(c.r.Context(), p, c.r.PathValue("recipient"))
 	}
 	return err
-}
-
-// patient extends the deadlines of the connection beyond those of an ordinary request.
-// Otherwise the server's limit on reading would end the wait.
-func (c *call) patient(wait time.Duration) {
-	until := time.Now().Add(wait + 30*time.Second)
-	control := http.NewResponseController(c.w)
-	// If the deadlines cannot be moved, the wait ends early, which is allowed.
-	_ = control.SetReadDeadline(until)
-	_ = control.SetWriteDeadline(until)
 }
 
 // acknowledge takes a message out of an inbox of the caller for good.

@@ -41,8 +41,15 @@ func (c *call) prefersReply() (time.Duration, bool) {
 func (c *call) replied(sender amtp.Address, sent *amtp.SendResult, wait time.Duration) {
 	c.leaveRoom() // the body of the message is not needed any more
 	c.w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	c.waits(func(c *call) {
+		reply, err := c.awaitReply(sender, sent, wait)
+		c.repliedWith(sent, reply, err)
+	})
+}
+
+// repliedWith answers the sender of a message with the reply, nil if none came.
+func (c *call) repliedWith(sent *amtp.SendResult, reply *gateway.InboxItem, err error) {
 	body := appendResult(make([]byte, 0, 160+200*len(sent.Recipients)), sent)
-	reply, err := c.awaitReply(sender, sent, wait)
 	if err == nil && reply != nil { // the key may have been revoked meanwhile
 		_, err = c.s.Authenticator.Caller(c.r, c.s.Now(), access.Strict)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/held"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
 	"github.com/amtp-go/amtp/internal/keyring"
@@ -54,6 +55,9 @@ type Server struct {
 	Limits *limits.Limits
 	// Connections counts the open connections; nil if they are not counted here.
 	Connections Connections
+
+	// Held takes over the connections of calls that wait; nil leaves them to net/http.
+	Held *held.Connections
 
 	room      inflight
 	readiness readiness
@@ -123,6 +127,9 @@ type call struct {
 	unchanged bool  // it succeeded without changing anything
 	asked     bool  // the bytes of its answer are counted: see asks
 	facts     []any // names and values for the line of logChange
+	began     time.Time
+	whole     bool // its body was read to the end
+	left      bool // it goes on elsewhere: see waits
 }
 
 // Values of headers that every answer has, shared so that none is allocated.
@@ -149,7 +156,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Authenticator.Proxies.Client(r)}
 		c.addr, _ = netip.ParseAddr(c.from)
 		s.noteProxy(c)
-		began := s.Now()
+		c.began = s.Now()
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id.String()}
 		h["X-Content-Type-Options"], h["Cache-Control"] = noSniff, noStore
@@ -159,7 +166,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
 			h["Connection"] = closing // else a request could be smuggled behind the body: docs/decisions/007
 		}
-		defer c.end(began)
+		defer c.end()
 		if v := r.Header.Get("X-Amtp-Version"); v != "" && v != amtp.Version {
 			c.fail(amtp.Errorf(amtp.CodeUnsupportedVersion,
 				"X-AMTP-Version %.20q is not supported; this gateway speaks %s.", v, amtp.Version))
@@ -167,7 +174,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		}
 		if tolerance != nobody {
 			var err error
-			if c.principal, err = s.Authenticator.Caller(r, began, tolerance); err != nil {
+			if c.principal, err = s.Authenticator.Caller(r, c.began, tolerance); err != nil {
 				c.fail(err)
 				return
 			}
@@ -198,7 +205,7 @@ func (c *call) proven() {
 }
 
 // end runs after every operation.
-func (c *call) end(began time.Time) {
+func (c *call) end() {
 	c.leaveRoom()
 	if v := recover(); v != nil {
 		if v == http.ErrAbortHandler {
@@ -211,10 +218,10 @@ func (c *call) end(began time.Time) {
 				"The gateway failed; its log has the cause under this request id. Try again."))
 		}
 	}
-	if c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
+	if !c.left && c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
 		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern,
 			"status", c.status,
-			"from", c.from, "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
+			"from", c.from, "took", c.s.Now().Sub(c.began), "client_request", clientID(c.r))
 	}
 }
 
@@ -328,6 +335,7 @@ func (c *call) read() ([]byte, error) {
 		}
 		p.reaches(len(data))
 	}
+	c.whole = c.r.ContentLength == int64(len(data))
 	return data, nil
 }
 

@@ -81,14 +81,26 @@ func (s *Server) claim(c *call) {
 		c.fail(err)
 		return
 	}
-	if claiming.Wait > 0 {
-		c.leaveRoom() // the body of the request is not needed any more
+	at := claiming
+	at.Wait = 0
+	items, err := s.Agents.Claim(c.r.Context(), box, at)
+	if err != nil || len(items) > 0 || claiming.Wait <= 0 {
+		c.claimed(box, items, err)
+		return
+	}
+	c.leaveRoom() // the body of the request is not needed any more
+	c.waits(func(c *call) {
 		c.patient(claiming.Wait)
-	}
-	items, err := s.Agents.Claim(c.r.Context(), box, claiming)
-	if err == nil && len(items) == 0 && claiming.Wait > 0 {
-		err = c.recheck() // the key may have been revoked while its holder waited
-	}
+		items, err := s.Agents.Claim(c.r.Context(), box, claiming)
+		if err == nil && len(items) == 0 {
+			err = c.recheck() // the key may have been revoked while its holder waited
+		}
+		c.claimed(box, items, err)
+	})
+}
+
+// claimed answers with messages that were claimed.
+func (c *call) claimed(box agent.Mailbox, items []gateway.TakenItem, err error) {
 	if err != nil {
 		c.fail(err)
 		return
