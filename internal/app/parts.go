@@ -25,6 +25,7 @@ func (a *App) parts() map[string]worker {
 		"search": {run: a.alone("search", (&indexer{store: a.store, log: a.log}).Run).Run},
 		"queue":  {run: a.queue.Run, vital: true},
 		"limits": {run: a.limits.Run},
+		"held":   {run: a.held.Run},
 	}
 	if a.keys != nil {
 		parts["keys"] = worker{run: (&refresher{keys: a.keys, log: a.log}).Run}

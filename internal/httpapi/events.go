@@ -90,6 +90,16 @@ func newStream(c *call, headers bool) *stream {
 // run sends what the reading finds until the client leaves, the gateway stops, or an
 // error ends the stream.
 func (t *stream) run(r *agent.Reading) {
+	alive := false
+	defect.Aside(func() { alive = t.begin(r.After()) })
+	for alive {
+		alive = t.step(r)
+	}
+}
+
+// begin sends the header and the place where the stream begins. It reports whether the
+// stream goes on.
+func (t *stream) begin(after int64) bool {
 	c := t.c
 	// The client sends nothing more. Without a deadline, the connection ends when a sign
 	// of life cannot be written.
@@ -100,13 +110,7 @@ func (t *stream) run(r *agent.Reading) {
 	c.status = http.StatusOK
 	c.w.WriteHeader(http.StatusOK)
 	hint, _ := json.Marshal(retryTime.Milliseconds()) // a number cannot fail
-	alive := false
-	defect.Aside(func() {
-		alive = t.write([]byte("retry: " + string(hint) + "\nid: " + ofInbox.text(r.After()) + "\n\n"))
-	})
-	for alive {
-		alive = t.step(r)
-	}
+	return t.write([]byte("retry: " + string(hint) + "\nid: " + ofInbox.text(after) + "\n\n"))
 }
 
 // step waits for what the stream sends next, and sends it. It reports whether the stream
