@@ -36,6 +36,13 @@ type world struct {
 // SQLite unless they say otherwise or the test is one of TestOnPostgreSQL.
 func start(t *testing.T, settings ...string) *world {
 	t.Helper()
+	w, _ := startStopped(t, settings...)
+	return w
+}
+
+// startStopped is start with a function that stops the gateway early.
+func startStopped(t *testing.T, settings ...string) (*world, func()) {
+	t.Helper()
 	dir := t.TempDir()
 	if strings.HasPrefix(t.Name(), onPostgreSQL+"/") {
 		settings = append(database(t), settings...)
@@ -75,7 +82,7 @@ func start(t *testing.T, settings ...string) *world {
 			t.Logf("log:\n%s", w.log)
 		}
 	})
-	return w
+	return w, stop
 }
 
 // answer is an answer of the gateway.
