@@ -3,16 +3,19 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/privateca"
 )
 
 const (
@@ -36,6 +39,12 @@ func (b *bench) wake(ctx context.Context) error {
 	if err := mayOpen(idleWaiters + 1000); err != nil {
 		return err
 	}
+	for _, secure := range []bool{false, true} {
+		b.progress("wake: the memory of %d waiters, with TLS: %t", idleWaiters, secure)
+		if err := b.idleMemory(ctx, secure); err != nil {
+			return err
+		}
+	}
 	for round := range b.Rounds {
 		b.progress("wake: %d messages, round %d of %d", wakes, round+1, b.Rounds)
 		if err := b.quietly(func() error { return b.onRoomyGateway(ctx, b.wakeOnce) }); err != nil {
@@ -58,7 +67,7 @@ func (b *bench) onRoomyGateway(ctx context.Context, use func(context.Context, *g
 	}
 	defer os.RemoveAll(dir)
 	g, err := startGateway(ctx, b.binary, filepath.Join(dir, "data"),
-		launch{settings: []string{fmt.Sprintf("AMTP_LIMITS_CONNECTIONS=%d", idleWaiters+1000)}})
+		launch{settings: roomy()})
 	if err != nil {
 		return err
 	}
@@ -67,6 +76,76 @@ func (b *bench) onRoomyGateway(ctx context.Context, use func(context.Context, *g
 	}
 	return errors.Join(err, g.stop())
 }
+
+// settleTime is long enough for a gateway to return what it needed only while the waiters
+// came. It does so a few seconds later.
+const settleTime = 10 * time.Second
+
+// idleMemory measures the memory of a new gateway at which many readers wait.
+func (b *bench) idleMemory(ctx context.Context, secure bool) error {
+	dir, err := b.fresh()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	with, protocol := launch{settings: roomy()}, "plain HTTP"
+	if secure {
+		ca, err := privateca.New(filepath.Join(dir, "ca.pem"))
+		if err != nil {
+			return err
+		}
+		cert, key, err := ca.Certificate(dir, "127.0.0.1")
+		if err != nil {
+			return err
+		}
+		with.settings = append(with.settings, "AMTP_TLS_CERT_FILE="+cert, "AMTP_TLS_KEY_FILE="+key)
+		with.http = &http.Client{Transport: &http.Transport{TLSClientConfig: unverified}}
+		protocol = "TLS"
+	}
+	g, err := startGateway(ctx, b.binary, filepath.Join(dir, "data"), with)
+	if err != nil {
+		return err
+	}
+	if err = g.register(ctx); err == nil {
+		err = b.measureIdle(ctx, g, protocol)
+	}
+	return errors.Join(err, g.stop())
+}
+
+func (b *bench) measureIdle(ctx context.Context, g *gateway, protocol string) error {
+	before, err := residentSize(g.pid)
+	if err != nil {
+		return err
+	}
+	waiters, err := openStreams(g, []agent{g.recipient}, idleWaiters)
+	if err != nil {
+		return err
+	}
+	defer waiters.close()
+	opened, err := residentSize(g.pid)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(settleTime):
+	}
+	after, err := residentSize(g.pid)
+	if err != nil {
+		return err
+	}
+	b.report.figure("resident memory, 10,000 idle waiters, "+protocol, mebi(after), "MiB")
+	b.report.figure("the same when the last one has come, "+protocol, mebi(opened), "MiB")
+	b.report.figure("memory of one idle waiter, "+protocol, float64(after-before)/idleWaiters/1024, "KiB")
+	return nil
+}
+
+// unverified takes any certificate: this program started the gateway itself.
+var unverified = &tls.Config{InsecureSkipVerify: true}
+
+// roomy are the settings of a gateway that takes as many connections as needed.
+func roomy() []string { return []string{fmt.Sprintf("AMTP_LIMITS_CONNECTIONS=%d", idleWaiters+1000)} }
 
 // wakeOnce is one round.
 func (b *bench) wakeOnce(ctx context.Context, g *gateway) error {
@@ -86,21 +165,11 @@ func (b *bench) wakeOnce(ctx context.Context, g *gateway) error {
 	if err != nil {
 		return err
 	}
-	before, err := residentSize(g.pid)
-	if err != nil {
-		return err
-	}
 	waiters, err := openStreams(g, agents[:1], idleWaiters)
 	if err != nil {
 		return err
 	}
 	defer waiters.close()
-	after, err := residentSize(g.pid)
-	if err != nil {
-		return err
-	}
-	b.report.figure("resident memory, 10,000 idle waiters", mebi(after), "MiB")
-	b.report.figure("memory of one idle waiter", float64(after-before)/idleWaiters/1024, "KiB")
 	return b.wakeBeside(ctx, g, manyWaiters)
 }
 
@@ -183,6 +252,9 @@ func openStream(g *gateway, a agent) (net.Conn, error) {
 	c, err := net.Dial("tcp", g.addr)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(g.url, "https:") {
+		c = tls.Client(c, unverified)
 	}
 	_, err = io.WriteString(c, "GET /v1/inbox/"+a.Address.String()+"/events?after=now HTTP/1.1\r\nHost: "+g.addr+
 		"\r\nAuthorization: Bearer "+a.Key+"\r\n\r\n")

@@ -21,6 +21,7 @@ var uncontained = map[string]string{
 	"queue/workers.go":           "each job is contained, see Queue.contained",
 	"courier/remote.go":          "journey.contained",
 	"receipt/receipt.go":         "Sender.contained",
+	"defect/defect.go":           "Aside contains its work, and panics again where that is contained",
 	"discovery/memory.go":        "memory.contained",
 	"held/held.go":               "serve contains each request; watch reads a byte, and nothing else",
 	"lease/lease.go":             "Terms.hold contains each renewal",

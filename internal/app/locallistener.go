@@ -29,8 +29,8 @@ func (a *App) listeners() []net.Listener {
 	return list
 }
 
-// serve answers requests at every listener, and on the connections that held gives back. The channel has room for the result of
-// each.
+// serve answers requests at every listener, and on the connections that held gives back.
+// The channel has room for the result of each.
 func (a *App) serve() <-chan error {
 	all := append(a.listeners(), a.held)
 	served := make(chan error, len(all))

@@ -126,7 +126,8 @@ func waitsOver(t *testing.T, w *world, domain string) {
 		c.asks("GET", inbox+"?wait=1ms", bob, "")
 		if held, body := c.hears("GET"); held.StatusCode != 200 || body != empty || held.Close ||
 			!slices.Equal(headerNames(held.Header), headerNames(plain.Header)) {
-			t.Errorf("nothing came: got %d %s with %v, want %s with %v", held.StatusCode, body, held.Header, empty, plain.Header)
+			t.Errorf("nothing came: got %d %s with %v, want %s with %v",
+				held.StatusCode, body, held.Header, empty, plain.Header)
 		}
 	}
 	c.asks("GET", inbox+"?wait=30s", bob, "")
