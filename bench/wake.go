@@ -135,6 +135,7 @@ func (b *bench) measureIdle(ctx context.Context, g *gateway, protocol string) er
 	if err != nil {
 		return err
 	}
+	b.progress("wake: resident memory with %s: %.0f MiB", protocol, mebi(after))
 	b.report.figure("resident memory, 10,000 idle waiters, "+protocol, mebi(after), "MiB")
 	b.report.figure("the same when the last one has come, "+protocol, mebi(opened), "MiB")
 	b.report.figure("memory of one idle waiter, "+protocol, float64(after-before)/idleWaiters/1024, "KiB")
