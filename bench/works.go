@@ -102,9 +102,8 @@ func (b *bench) fresh() (string, error) {
 	return dir, os.Mkdir(dir, 0o700)
 }
 
-// maxRepeats is how often one round is repeated at most. A busy machine stays busy: more
-// repeats take hours, and the report says how busy it was.
-const maxRepeats = 3
+// maxRepeats is how often one round is repeated at most.
+const maxRepeats = 10
 
 // quietly runs one round and adds its results to the report. A round in which others
 // used the machine is discarded, whatever its results, and repeated. The last one
