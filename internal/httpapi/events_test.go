@@ -23,6 +23,7 @@ type following struct {
 	t      *testing.T
 	events <-chan event
 	leave  func()
+	proto  string
 }
 
 // follow opens a stream of an agent's inbox and reads it until the test ends or leave is
@@ -30,7 +31,7 @@ type following struct {
 func (w *world) follow(name, query string, headers ...string) *following {
 	w.t.Helper()
 	ctx, leave := context.WithTimeout(w.t.Context(), patience)
-	r, err := http.NewRequestWithContext(ctx, "GET", w.url+"/v1/inbox/"+name+"@localhost/events"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", w.url+"/v1/inbox/"+name+"/events"+query, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func (w *world) follow(name, query string, headers ...string) *following {
 		}
 	}()
 	w.t.Cleanup(leave)
-	return &following{w.t, found, leave}
+	return &following{w.t, found, leave, resp.Proto}
 }
 
 // next returns the next event; ok is false when the stream has ended.
@@ -111,6 +112,32 @@ func (f *following) gets(ids ...string) (last event) {
 		}
 	}
 	return last
+}
+
+// TestEventsOverHTTP2: the same over HTTP/2, several streams on one connection. A stream
+// that is opened again begins behind the event that its client names.
+func TestEventsOverHTTP2(t *testing.T) {
+	w := startCertified(t).world
+	transport := w.http.(*http.Transport)
+	transport.ForceAttemptHTTP2, transport.MaxConnsPerHost = true, 1
+	w.agent("alice")
+	w.agent("bob")
+	send := func(payload string) string {
+		a := w.do("POST", "/v1/messages",
+			`{"sender":"alice@shop.example","recipients":["bob@shop.example"],"payload":`+payload+`}`, w.as("alice"))
+		w.wants("send", a, 202, "")
+		return a.body["message_id"].(string)
+	}
+	first := send("1")
+	lost, stays := w.follow("bob", ""), w.follow("bob", "?after=now")
+	if lost.proto != "HTTP/2.0" || stays.proto != "HTTP/2.0" {
+		t.Fatalf("the streams are %s and %s, want HTTP/2.0", lost.proto, stays.proto)
+	}
+	last := lost.gets(first)
+	lost.leave()
+	second := send("2")
+	w.follow("bob", "", "Last-Event-ID: "+last.id).gets(second)
+	stays.gets(second)
 }
 
 func TestEvents(t *testing.T) {
