@@ -14,8 +14,8 @@ type SearchQuery struct {
 	// Words have to be in a message, all of them: in its subject, its schema, its
 	// addresses, the values in its payload or the names of its attachments. Words in
 	// quotation marks have to follow one another. A * after a word makes it the beginning
-	// of a word. Large and small letters are equal, and accents do not count. At most 256
-	// bytes and 16 words.
+	// of a word, of which at least two letters are given. Large and small letters are equal,
+	// and accents do not count. At most 256 bytes, 16 words and two beginnings of words.
 	Words  string
 	From   Address // the sender
 	Since  time.Time

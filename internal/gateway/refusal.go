@@ -27,6 +27,10 @@ func Refusal(err error) *amtp.Error {
 	case errors.Is(err, ErrReused):
 		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
 			"This idempotency key or message id already belongs to a message with other content. Use a new one for a new message.")
+	case errors.Is(err, ErrSlow):
+		return amtp.Errorf(amtp.CodeInvalidParameter,
+			"The search was ended after %d seconds. Search for rarer words, or give more letters before a *.",
+			SearchTime/time.Second)
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, context.Canceled):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")

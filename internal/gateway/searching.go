@@ -20,6 +20,9 @@ type SearchFilter struct {
 	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message; 0 is no limit
 }
 
+// SearchTime is how long one search may read.
+const SearchTime = 2 * time.Second
+
 // MaxBehind is the most messages that SearchPage.Behind counts.
 const MaxBehind = 1_000
 
@@ -59,7 +62,9 @@ type Searches interface {
 	// (store.SearchText). Words are compared as in Words. The index only proposes a message:
 	// whose it is, and whether its body is there, is looked up for each. A message that is
 	// not in the index yet is not found, and counts in Behind. A call looks at a bounded
-	// number of messages. The error is ErrBusy while the index cannot be used.
+	// number of messages, and reads for SearchTime at the most; then it returns ErrSlow. It
+	// does not wait for a search of another agent, unless several agents search at once, and
+	// lists do not wait for it. The error is ErrBusy while the index cannot be used.
 	Search(ctx context.Context, by Acting, f SearchFilter) (SearchPage, error)
 
 	// IndexMail takes the next messages into the index, in the order in which they were

@@ -16,6 +16,7 @@ var (
 	ErrExists   = errors.New("exists")               // the name is taken
 	ErrReused   = errors.New("key or id was reused") // the idempotency key or id was used for other content
 	ErrBusy     = errors.New("busy")                 // no capacity now; nothing was stored
+	ErrSlow     = errors.New("slow")                 // the search takes longer than SearchTime
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed so that writes are not safe any more
 	// the lease was lost: another attempt has begun, or the job is done
 	ErrStale    = errors.New("stale")

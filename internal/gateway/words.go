@@ -105,6 +105,11 @@ func plain(text string) bool {
 const (
 	MaxQuery      = 256 // bytes
 	MaxQueryWords = 16
+
+	// MinPrefix is the fewest letters before a *, and MaxPrefixes the most beginnings of
+	// words. One of few letters has very many words, and the index would read them all.
+	MinPrefix   = 2
+	MaxPrefixes = 2
 )
 
 // Query is what a message has to contain: each of the terms.
@@ -122,12 +127,15 @@ var (
 	errNoWord   = errors.New("a search needs a word: at least one letter or digit")
 	errTooLong  = fmt.Errorf("a search has at most %d bytes", MaxQuery)
 	errTooMany  = fmt.Errorf("a search has at most %d words", MaxQueryWords)
+	errShort    = fmt.Errorf("a * needs at least %d letters before it", MinPrefix)
+	errPrefixes = fmt.Errorf("a search has at most %d words with a *", MaxPrefixes)
 	errNotPlain = errors.New("a search is UTF-8 without control characters")
 )
 
 // ParseQuery reads the text of a search. All its words have to be in a message. Words in
 // quotation marks have to follow one another. A * after a word makes it the beginning of a
-// word. No other character has a meaning: what is neither letter nor digit separates words.
+// word, in which MinPrefix letters are given, for MaxPrefixes words at most. No other
+// character has a meaning: what is neither letter nor digit separates words.
 func ParseQuery(text string) (Query, error) {
 	switch {
 	case len(text) > MaxQuery:
@@ -136,16 +144,25 @@ func ParseQuery(text string) (Query, error) {
 		return nil, errNotPlain
 	}
 	var q Query
-	words := 0
+	words, prefixes := 0, 0
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
 		var term Term
 		term, text = nextTerm(text)
 		if words += len(term.Words); words > MaxQueryWords {
 			return nil, errTooMany
 		}
-		if len(term.Words) > 0 {
-			q = append(q, term)
+		if len(term.Words) == 0 {
+			continue
 		}
+		if term.Prefix {
+			if utf8.RuneCountInString(term.Words[len(term.Words)-1]) < MinPrefix {
+				return nil, errShort
+			}
+			if prefixes++; prefixes > MaxPrefixes {
+				return nil, errPrefixes
+			}
+		}
+		q = append(q, term)
 	}
 	if len(q) == 0 {
 		return nil, errNoWord
@@ -169,6 +186,11 @@ func nextTerm(text string) (t Term, rest string) {
 	}
 	for word := range Words(part) {
 		t.Words = append(t.Words, word)
+	}
+	if n := len(t.Words); n > 0 && t.Prefix {
+		// A word of a script without spaces is one character, so no other word begins with it.
+		first, _ := utf8.DecodeRuneInString(t.Words[n-1])
+		t.Prefix = !unicode.In(first, unspaced...)
 	}
 	return t, rest
 }

@@ -73,14 +73,15 @@ func TestSearch(t *testing.T) {
 func TestSearchRefuses(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
-	for _, q := range []string{"", "...", `""`, "*", strings.Repeat("a", 257), strings.Repeat("a ", 17), "a\x00b"} {
+	for _, q := range []string{"", "...", `""`, "*", strings.Repeat("a", 257), strings.Repeat("a ", 17), "a\x00b",
+		"a*", `"annual r"*`, "ä*", "aa* bb* cc*"} {
 		a := w.do("GET", "/v1/search?q="+url.QueryEscape(q), "", w.as("alice"))
 		w.wants(fmt.Sprintf("a search for %.20q", q), a, 400, "INVALID_PARAMETER")
 	}
 	for _, parameter := range []string{"schema=*", "thread=a%20b", "from=@", "cursor=i1"} {
 		w.wants(parameter, w.do("GET", "/v1/search?q=a&"+parameter, "", w.as("alice")), 400, "INVALID_PARAMETER")
 	}
-	for _, q := range []string{`"`, `a" OR "b`, "a AND", "NOT a", "a:b", "{a} : b", "a & ! b", "(a", "a <-> ", `\a`, "'a", "^a*", "a NEAR/2 b"} {
+	for _, q := range []string{`"`, `a" OR "b`, "a AND", "NOT a", "a:b", "{a} : b", "a & ! b", "(a", "a <-> ", `\a`, "'a", "^ab*", "東*", "a NEAR/2 b"} {
 		a := w.do("GET", "/v1/search?q=x+"+url.QueryEscape(q), "", w.as("alice"))
 		w.wants(fmt.Sprintf("a search for %q", q), a, 200, "")
 	}

@@ -252,6 +252,21 @@ func (d *Directory) Ended(by gateway.Acting) error {
 	return nil
 }
 
+// Caller returns the agent whose key it is that acts: a member, where by is one in a shared
+// mailbox. The gateway itself counts as the agent for which it acts.
+func (d *Directory) Caller(by gateway.Acting) int64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if e := d.agent[by.Agent]; by.Key != "" && e != nil && !e.has(by.Key) {
+		for _, id := range e.Members {
+			if member := d.agent[id]; member != nil && member.has(by.Key) {
+				return int64(id)
+			}
+		}
+	}
+	return int64(by.Agent)
+}
+
 // has reports whether the key is one of the agent's own.
 func (e *entry) has(keyID string) bool {
 	return slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == keyID })

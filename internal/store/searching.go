@@ -38,9 +38,14 @@ type Lookup struct {
 // searchStep is how many candidates are looked up at once. Most searches need one page.
 const searchStep = 32
 
+// FirstFound is how many messages a search asks the index for at first: those of a page and
+// one more, so that most searches ask once. Each time, the index goes through all words that
+// begin like one of the query.
+func FirstFound(f *gateway.SearchFilter) int { return min(max(f.Limit, firstStep)+1, lastStep) }
+
 // Page returns the numbers of the messages on a page, and the page without its messages.
 func (s *Lookup) Page(f *gateway.SearchFilter) (rows []int64, page gateway.SearchPage, err error) {
-	series := Index(s.Index)
+	series := Series(&index{fetch: s.Index, step: FirstFound(f)})
 	if s.From != nil {
 		series = Intersection(series, s.From)
 	}

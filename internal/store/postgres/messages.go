@@ -122,7 +122,7 @@ func (s *Store) deliveries(ctx context.Context, rows []store.DeliveryRow) ([]gat
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 	f gateway.MessageFilter) (page gateway.MessagePage, err error) {
-	release, err := s.lists.Take(ctx, int64(by.Agent))
+	release, err := s.lists.Take(ctx, s.dir.Caller(gateway.Acting{Agent: by.Agent, Key: by.Key}))
 	if err != nil {
 		return page, err
 	}

@@ -47,25 +47,27 @@ type Options struct {
 
 // Store is the part of a gateway that one process runs on a database.
 type Store struct {
-	pool    *pgxpool.Pool
-	reads   chan struct{} // bounded, so that writes always find a connection
-	lists   *store.Slots  // for calls that list messages
-	boxes   *store.Slots  // for calls that read inboxes
-	bounds  store.Bounds
-	gone    store.AgentCursor // the last removed agent that the purge looked at
-	own     uuid.UUID         // this process, as the owner of leases and the author of notices
-	log     *slog.Logger
-	dir     *store.Directory
-	bells   *store.Bells
-	caught  catchUp
-	clock   clock
-	machine wallclock.Clock
-	shows   func() time.Time
-	watch   *store.Watch
-	expiry  store.Sweep
-	peers   store.Sweep // of the domains, for the purge
-	away    atomic.Bool
-	paused  atomic.Int64 // since when, µs
+	pool       *pgxpool.Pool
+	reads      chan struct{} // bounded, so that writes always find a connection
+	lists      *store.Slots  // for calls that list messages
+	searches   *store.Slots  // for calls that search
+	searchTime time.Duration // gateway.SearchTime; tests have less
+	boxes      *store.Slots  // for calls that read inboxes
+	bounds     store.Bounds
+	gone       store.AgentCursor // the last removed agent that the purge looked at
+	own        uuid.UUID         // this process, as the owner of leases and the author of notices
+	log        *slog.Logger
+	dir        *store.Directory
+	bells      *store.Bells
+	caught     catchUp
+	clock      clock
+	machine    wallclock.Clock
+	shows      func() time.Time
+	watch      *store.Watch
+	expiry     store.Sweep
+	peers      store.Sweep // of the domains, for the purge
+	away       atomic.Bool
+	paused     atomic.Int64 // since when, µs
 
 	acceptances *store.Batcher[*acceptItem]
 	marks       *store.Batcher[*markItem]
@@ -92,10 +94,12 @@ type Store struct {
 var _ gateway.Store = (*Store)(nil)
 
 // listCount is how many lists of messages, which look at many rows, are read at once.
-// boxCount is how many reads of one agent's inbox run at once.
+// searchCount is how many searches run at once. boxCount is how many reads of one agent's
+// inbox run at once.
 const (
-	listCount = 2
-	boxCount  = 4
+	listCount   = 2
+	searchCount = 3
+	boxCount    = 4
 )
 
 // Open connects to the database, brings its schema up to date and starts. It refuses a
@@ -104,7 +108,8 @@ const (
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		own: uuid.New(), log: o.Log, dir: store.NewDirectory(), bells: store.NewBells(),
-		lists: store.NewSlots(listCount, 1), bounds: store.DefaultBounds(), failed: make(chan struct{}),
+		lists: store.NewSlots(listCount, 1), searches: store.NewSlots(searchCount, 1), searchTime: gateway.SearchTime,
+		bounds: store.DefaultBounds(), failed: make(chan struct{}),
 		machine: o.Clock.Complete(), shows: o.server,
 	}
 	if o.bounds != (store.Bounds{}) {

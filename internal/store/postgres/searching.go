@@ -12,7 +12,7 @@ import (
 // Search finds messages of an agent by their words.
 func (s *Store) Search(ctx context.Context, by gateway.Acting, f gateway.SearchFilter) (page gateway.SearchPage,
 	err error) {
-	release, err := s.lists.Take(ctx, int64(by.Agent))
+	release, err := s.searches.Take(ctx, s.dir.Caller(by))
 	if err != nil {
 		return page, err
 	}
@@ -27,7 +27,12 @@ func (s *Store) Search(ctx context.Context, by gateway.Acting, f gateway.SearchF
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		c = c.by(by)
 		var rows []int64
-		if rows, page, err = s.searchPage(ctx, c, by, &f); err != nil {
+		limited, cancel := context.WithTimeout(ctx, s.searchTime)
+		defer cancel()
+		if rows, page, err = s.searchPage(limited, c, by, &f); err != nil {
+			if ctx.Err() == nil && limited.Err() != nil {
+				return gateway.ErrSlow
+			}
 			return err
 		}
 		if page.Behind, err = c.behindIndex(ctx, by.Agent); err == nil {

@@ -126,7 +126,7 @@ func (c conn) bodySizes(ctx context.Context, rows []int64) (map[int64]int, error
 // Threads lists the threads of a mailbox.
 func (s *Store) Threads(ctx context.Context, by gateway.Acting,
 	f gateway.ThreadsFilter) (list gateway.ThreadList, err error) {
-	release, err := s.lists.Take(ctx, int64(by.Agent))
+	release, err := s.lists.Take(ctx, s.dir.Caller(by))
 	if err != nil {
 		return list, err
 	}

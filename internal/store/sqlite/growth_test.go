@@ -68,7 +68,13 @@ func stepsOf(t *testing.T, s *Store) (steps int64) {
 		defer s.search.filling.Unlock()
 		s.search.finding.Lock()
 		defer s.search.finding.Unlock()
-		add(s.search.reader)
+		if r := s.search.readers; r != nil {
+			for range searchers {
+				c := <-r.free
+				add(c)
+				r.free <- c
+			}
+		}
 		add(s.search.writer)
 	}()
 	err := s.write(context.Background(), 0, func(w *writer) error {

@@ -160,7 +160,7 @@ func (c *statements) deliveryRows(sql string, args ...any) (rows []store.Deliver
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 	f gateway.MessageFilter) (page gateway.MessagePage, err error) {
-	release, err := s.lists.Take(ctx, int64(by.Agent))
+	release, err := s.lists.Take(ctx, s.dir.Caller(gateway.Acting{Agent: by.Agent, Key: by.Key}))
 	if err != nil {
 		return page, err
 	}

@@ -25,11 +25,15 @@ import (
 const SearchName = FileName + "-search"
 
 // searchVersion is the version of the index file. A file of another version is replaced.
-const searchVersion = 1
+const searchVersion = 2
+
+// searchers is how many searches run at once, each on a connection of its own. The one of
+// an agent that takes long delays no other agent's.
+const searchers = 3
 
 // searchIndex is the words of the messages, in a database file of its own: its writes do not
 // wait for those of the store, its syncs are not the store's, and backups do not copy it. One
-// connection fills it and another one searches. A commit may be lost in a power cut, which
+// connection fills it and others search. A commit may be lost in a power cut, which
 // the place of the index notices, because both are in one transaction.
 type searchIndex struct {
 	dir  string
@@ -39,9 +43,9 @@ type searchIndex struct {
 	filling sync.Mutex // held while the index is opened, filled or closed
 	writer  *statements
 
-	finding sync.Mutex // held for a search, and while the connection changes
-	reader  *statements
-	why     error // why there is no reader, nil before the first call that fills the index
+	finding sync.Mutex // held while these change; no search holds it
+	readers *searchReaders
+	why     error // why there are no readers, nil before the first call that fills the index
 
 	damaged atomic.Bool // a search found damage
 }
@@ -128,10 +132,33 @@ func (x *searchIndex) connect() (err error) {
 	if err != nil {
 		return err
 	}
+	r := &searchReaders{free: make(chan *statements, searchers), gone: make(chan struct{})}
+	r.free <- reader
+	for range searchers - 1 {
+		r.free <- nil // opened by the first search that needs it
+	}
 	x.finding.Lock()
 	defer x.finding.Unlock()
-	x.reader, x.why = reader, nil
+	x.readers, x.why = r, nil
 	return nil
+}
+
+// searchReaders are the connections that search. One that is not open yet is nil.
+type searchReaders struct {
+	free chan *statements
+	gone chan struct{} // closed when the connections are to be closed
+}
+
+// close waits for the searches that run, and closes the connections.
+func (r *searchReaders) close() error {
+	close(r.gone)
+	var errs []error
+	for range cap(r.free) {
+		if c := <-r.free; c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // connection opens one connection.
@@ -184,6 +211,7 @@ func (c *statements) makeIndex() error {
 	}
 	return c.conn.Exec(`BEGIN IMMEDIATE;
 		CREATE VIRTUAL TABLE entry USING fts5 (words, content = '', contentless_delete = 1,
+			prefix = ` + strconv.Itoa(gateway.MinPrefix) + `,
 			tokenize = "ascii tokenchars '` + store.OwnerMark + store.SchemaMark + noWord + `'");
 		CREATE TABLE place (seq INTEGER NOT NULL, uuid BLOB NOT NULL) STRICT;
 		INSERT INTO place VALUES (0, x'');
@@ -202,7 +230,7 @@ func (c *statements) searchPlace() (p searchPlace, err error) {
 	return p, err
 }
 
-// close closes both connections. why is the error of searches until the index is open again.
+// close closes all connections. why is the error of searches until the index is open again.
 func (x *searchIndex) close(why error) error {
 	var errs []error
 	if x.writer != nil {
@@ -210,12 +238,12 @@ func (x *searchIndex) close(why error) error {
 		x.writer = nil
 	}
 	x.finding.Lock()
-	defer x.finding.Unlock()
-	if x.reader != nil {
-		errs = append(errs, x.reader.close())
-		x.reader = nil
+	r := x.readers
+	x.readers, x.why = nil, why
+	x.finding.Unlock()
+	if r != nil {
+		errs = append(errs, r.close())
 	}
-	x.why = why
 	return errors.Join(errs...)
 }
 
@@ -325,17 +353,33 @@ func matching(owner gateway.AgentID, f *gateway.SearchFilter) string {
 	return b.String()
 }
 
-// find calls fn with the connection that searches, and with the place of the index before
+// find calls fn with a connection that searches, and with the place of the index before
 // the search. An index that was not filled yet finds nothing: then fn gets no connection.
 func (x *searchIndex) find(ctx context.Context, fn func(c *statements, place searchPlace) error) error {
 	x.finding.Lock()
-	defer x.finding.Unlock()
-	c := x.reader
+	r, why := x.readers, x.why
+	x.finding.Unlock()
 	switch {
-	case x.why != nil:
-		return fmt.Errorf("%w: the search index cannot be used: %w", gateway.ErrBusy, x.why)
-	case c == nil:
+	case why != nil:
+		return fmt.Errorf("%w: the search index cannot be used: %w", gateway.ErrBusy, why)
+	case r == nil:
 		return fn(nil, searchPlace{})
+	}
+	var c *statements
+	select {
+	case c = <-r.free:
+	case <-r.gone:
+		return fmt.Errorf("%w: the search index is being closed", gateway.ErrBusy)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { r.free <- c }()
+	if c == nil {
+		opened, err := x.connection(filepath.Join(x.dir, SearchName))
+		if err != nil {
+			return x.unreadable(ctx, err)
+		}
+		c = opened
 	}
 	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
 	place, err := c.searchPlace()

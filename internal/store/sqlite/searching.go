@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -13,31 +14,40 @@ import (
 // Search finds messages of an agent by their words.
 func (s *Store) Search(ctx context.Context, by gateway.Acting, f gateway.SearchFilter) (page gateway.SearchPage,
 	err error) {
-	release, err := s.lists.Take(ctx, int64(by.Agent))
+	release, err := s.searches.Take(ctx, s.dir.Caller(by))
 	if err != nil {
 		return page, err
 	}
 	defer release()
-	limited, cancel := context.WithTimeout(ctx, readTime)
+	limited, cancel := context.WithTimeoutCause(ctx, s.searchTime, gateway.ErrSlow)
 	defer cancel()
 	err = s.search.find(limited, func(c *statements, place searchPlace) error {
+		p := proposals{index: s.search, conn: c, expression: matching(by.Agent, &f)}
+		// The first look at the index is the long one. No snapshot of the messages is held
+		// meanwhile, for which the writer or a reader of an inbox would wait.
+		if err := p.prepare(&f); err != nil {
+			return err
+		}
 		return s.readBy(limited, by, func(r *reader) (err error) {
-			page, err = s.searchPage(limited, c, place, r, by, &f)
+			page, err = s.searchPage(&p, place, r, by, &f)
 			return err
 		})
 	})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && limited.Err() != nil:
+		return gateway.SearchPage{}, gateway.ErrSlow
+	case err != nil:
 		return gateway.SearchPage{}, err
 	}
 	return page, nil
 }
 
-// searchPage reads one page. c is the connection to the index, nil before there is one.
-func (s *Store) searchPage(ctx context.Context, c *statements, place searchPlace, r *reader, by gateway.Acting,
+// searchPage reads one page.
+func (s *Store) searchPage(p *proposals, place searchPlace, r *reader, by gateway.Acting,
 	f *gateway.SearchFilter) (page gateway.SearchPage, err error) {
 	var rows []int64
-	if c != nil {
-		lookup := store.Lookup{Index: s.search.proposals(ctx, c, matching(by.Agent, f)), Bounds: s.bounds,
+	if p.conn != nil {
+		lookup := store.Lookup{Index: p.during(r), Bounds: s.bounds,
 			Match: func(rows []int64) ([]bool, error) { return r.found(by, f, rows) }, Sizes: r.bodySizes}
 		if !f.From.IsZero() {
 			lookup.From = r.series(s.dir, gateway.Reader{Everyone: true}, gateway.MessageFilter{Sender: f.From})
@@ -62,15 +72,49 @@ func (s *Store) searchPage(ctx context.Context, c *statements, place searchPlace
 	return page, err
 }
 
-// proposals returns the messages in the index that match an expression.
-func (x *searchIndex) proposals(ctx context.Context, c *statements, expression string) store.Fetch {
+// proposals are the messages in the index that match an expression.
+type proposals struct {
+	index      *searchIndex
+	conn       *statements // nil before there is an index
+	expression string
+
+	// The first of them: up to limit, below before.
+	before int64
+	limit  int
+	rows   []int64
+}
+
+// prepare reads the first proposals.
+func (p *proposals) prepare(f *gateway.SearchFilter) (err error) {
+	if p.conn == nil {
+		return nil
+	}
+	p.before, p.limit = f.Before, store.FirstFound(f)
+	if p.before == 0 {
+		p.before = math.MaxInt64
+	}
+	p.rows, err = p.read(p.before, p.limit)
+	return err
+}
+
+func (p *proposals) read(before int64, limit int) ([]int64, error) {
+	rows, err := p.conn.numbers(`SELECT rowid FROM entry WHERE entry MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?`,
+		p.expression, before, limit)
+	if err != nil {
+		return nil, p.index.unreadable(p.conn.conn.GetInterrupt(), err)
+	}
+	return rows, nil
+}
+
+// during returns the proposals while r has a snapshot. What ends the read on r, as the
+// writer may, ends a look at the index too.
+func (p *proposals) during(r *reader) store.Fetch {
 	return func(before int64, limit int) ([]int64, error) {
-		rows, err := c.numbers(`SELECT rowid FROM entry WHERE entry MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?`,
-			expression, before, limit)
-		if err != nil {
-			return nil, x.unreadable(ctx, err)
+		if before == p.before && limit == p.limit {
+			return p.rows, nil
 		}
-		return rows, nil
+		defer p.conn.conn.SetInterrupt(p.conn.conn.SetInterrupt(r.conn.GetInterrupt()))
+		return p.read(before, limit)
 	}
 }
 

@@ -56,37 +56,39 @@ type Options struct {
 
 // Store is an open database.
 type Store struct {
-	path     string    // as SQLite opens it
-	vfs      string    // its name
-	written  *imprints // nil over a VFS other than the system's: then no file is watched
-	files    watch
-	taken    atomic.Pointer[taken]
-	log      *slog.Logger
-	dir      *store.Directory
-	bells    *store.Bells
-	batcher  *store.Batcher[work]
-	writer   *writer
-	readers  chan *reader
-	opened   int // number of readers that were opened
-	gate     gate
-	lists    *store.Slots // for calls that list messages
-	boxes    *store.Slots // for calls that read inboxes
-	bounds   store.Bounds
-	gone     store.AgentCursor // the last removed agent that the purge looked at
-	closed   chan struct{}
-	keeper   *checkpointer
-	pause    pause
-	search   *searchIndex
-	clock    wallclock.Clock
-	watch    *store.Watch
-	expiry   store.Sweep
-	peers    store.Sweep // of the domains, for the purge
-	loops    sync.WaitGroup
-	failed   chan struct{}
-	failOnce sync.Once
-	failure  error // set before failed is closed
-	closing  sync.Once
-	closeErr error
+	path       string    // as SQLite opens it
+	vfs        string    // its name
+	written    *imprints // nil over a VFS other than the system's: then no file is watched
+	files      watch
+	taken      atomic.Pointer[taken]
+	log        *slog.Logger
+	dir        *store.Directory
+	bells      *store.Bells
+	batcher    *store.Batcher[work]
+	writer     *writer
+	readers    chan *reader
+	opened     int // number of readers that were opened
+	gate       gate
+	lists      *store.Slots  // for calls that list messages
+	searches   *store.Slots  // for calls that search
+	searchTime time.Duration // gateway.SearchTime; tests have less
+	boxes      *store.Slots  // for calls that read inboxes
+	bounds     store.Bounds
+	gone       store.AgentCursor // the last removed agent that the purge looked at
+	closed     chan struct{}
+	keeper     *checkpointer
+	pause      pause
+	search     *searchIndex
+	clock      wallclock.Clock
+	watch      *store.Watch
+	expiry     store.Sweep
+	peers      store.Sweep // of the domains, for the purge
+	loops      sync.WaitGroup
+	failed     chan struct{}
+	failOnce   sync.Once
+	failure    error // set before failed is closed
+	closing    sync.Once
+	closeErr   error
 }
 
 var (
@@ -130,7 +132,8 @@ func Open(o Options) (*Store, error) {
 	readers := cmp.Or(o.Readers, readerCount)
 	s := &Store{
 		bells: store.NewBells(), path: location(o.Dir, name), vfs: name, written: written, log: o.Log,
-		lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
+		lists: store.NewSlots(listCount, 1), searches: store.NewSlots(searchers, 1), searchTime: gateway.SearchTime,
+		boxes:  store.NewSlots(readers, boxCount),
 		bounds: store.DefaultBounds(), failed: make(chan struct{}), closed: make(chan struct{}),
 		readers: make(chan *reader, readers),
 	}

@@ -135,6 +135,7 @@ func findsAllTerms(w *world) {
 	w.searches(bob, "report*", other, apart, both)
 	w.searches(bob, `"annual rep"*`, both)
 	w.searches(bob, "harbour* report*", other, both)
+	w.searches(bob, "re* ha*", other, both)
 	w.searches(bob, "annual missing")
 }
 
@@ -167,6 +168,7 @@ func findsFolded(w *world) {
 		{"Привет, мир", "ПРИВЕТ"},
 		{"東京都の天気", "天気"},
 		{"東京都の天気", "東京"},
+		{"東京都の天気", "東京*"},
 		{"ｆｕｌｌｗｉｄｔｈ", "fullwidth"},
 		{"İstanbul", "istanbul"},
 		{"नमस्ते दुनिया", "नमस्ते"},
