@@ -360,8 +360,9 @@ type InboxFilter struct {
 	Thread amtp.MessageID
 	Label  string // only those with the label
 	// Urgent puts the most urgent first, and those of one priority in the order of the
-	// inbox. Only the first MaxScan entries behind After are sorted. The page then says
-	// whether there are more, and has no Next: what is acknowledged makes room.
+	// inbox. The first MaxScan entries behind After that match are sorted. The page then
+	// says whether there are more, and Next is After: what is acknowledged makes room. On a
+	// page without a message, Next is where the page ended.
 	Urgent   bool
 	Offset   int
 	Limit    int // 0 is no limit

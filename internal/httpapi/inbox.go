@@ -24,8 +24,8 @@ func (s *Server) inbox(c *call) {
 	filter.After = p.cursor(ofInbox)
 	filter.Offset, filter.Limit, filter.MaxBytes = p.offset(), p.limit(), maxPage
 	wait := p.wait()
-	if filter.Urgent = p.oneOf("sort", "priority") != ""; filter.Urgent && (filter.After != 0 || filter.Offset != 0) {
-		p.fail(amtp.CodeInvalidParameter, "sort=priority has one page, so it goes with no after and no offset")
+	if filter.Urgent = p.oneOf("sort", "priority") != ""; filter.Urgent && filter.Offset != 0 {
+		p.fail(amtp.CodeInvalidParameter, "sort=priority has one page, so it goes with no offset")
 	}
 	if fields == "count" && len(p.values) > 1 {
 		p.fail(amtp.CodeInvalidParameter, "fields=count counts the whole inbox; it goes with no other parameter")

@@ -15,6 +15,7 @@ const boxStep = 1000
 // inboxEntry is a message of an inbox, before its body is read.
 type inboxEntry struct {
 	seq, read, leases, row, received, size int64
+	priority                               int
 	uuid, thread, answers, sender          []byte
 	labelled                               bool
 }
@@ -92,10 +93,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	if f.Unread {
 		box = unreadInBox
 	}
-	order := `d.seq`
-	if f.Urgent {
-		step, order = scan, `coalesce(m.priority, 0) DESC, d.seq`
-	} else if f.Limit > 0 && !f.Read && f.Since.IsZero() && !f.Names() && f.Label == "" {
+	if f.Limit > 0 && !f.Urgent && !f.Read && f.Since.IsZero() && !f.Names() && f.Label == "" {
 		step = min(f.Offset+f.Limit+1, boxStep)
 	}
 	at, err := c.behind(ctx, f)
@@ -115,19 +113,24 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	if f.Names() {
 		mail = senderOf
 	}
+	urgent := store.NewUrgent[inboxEntry](&f, scan)
 	pager := store.Pager{Limit: f.Limit, Scan: scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: page.Next}
 	for {
 		var n inboxEntry
-		found := 0
+		found, full := 0, false
 		err := c.query(ctx,
 			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0),
 				m.uuid, m.in_reply_to, `+mail+`,
-				$4 <> '' AND EXISTS (SELECT FROM label l WHERE l.message = m.id AND l.agent = $1 AND l.name = $4)
-				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY `+order, []any{int64(agent), at, step, f.Label},
+				$4 <> '' AND EXISTS (SELECT FROM label l WHERE l.message = m.id AND l.agent = $1 AND l.name = $4),
+				coalesce(m.priority, 0)
+				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step, f.Label},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size, &n.uuid,
-				&n.answers, &n.sender, &n.labelled}, func() error {
+				&n.answers, &n.sender, &n.labelled, &n.priority}, func() error {
 				found++
-				if pager.Look(n.seq, int(n.size), match.Matches(n.entry())) {
+				switch matches := match.Matches(n.entry()); {
+				case f.Urgent:
+					full, at = !urgent.Look(n.seq, int(n.size), n.priority, n, matches), n.seq
+				case pager.Look(n.seq, int(n.size), matches):
 					chosen = append(chosen, n)
 				}
 				return nil
@@ -137,13 +140,12 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 		switch {
 		case err != nil:
 			return nil, err
+		case found == step && !full && !page.HasMore:
+			continue
 		case f.Urgent:
-			page.Next = f.After
-			return chosen, nil
+			return urgent.Page(page), nil
 		case page.HasMore:
 			return chosen, nil
-		case found == step:
-			continue
 		case f.Unread: // the rest of the inbox is marked read, so the page has seen all of it
 			page.Next = max(page.Next, newest)
 		}

@@ -34,14 +34,11 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 	if f.Names() {
 		mail = senderOf
 	}
-	from, order := `delivery d INDEXED BY `+index, ` WHERE`+where+` AND d.seq > ?2 ORDER BY d.seq`
-	if f.Urgent {
-		from, order = `(SELECT d.* FROM `+from+order+fmt.Sprintf(` LIMIT %d) d`, s.bounds.Scan),
-			` ORDER BY coalesce(m.priority, 0) DESC, d.seq`
-	}
 	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body), m.uuid, m.in_reply_to, ` + mail + `,
-			?3 <> '' AND EXISTS (SELECT 1 FROM label l WHERE l.message = m.id AND l.agent = ?1 AND l.name = ?3)
-		FROM ` + from + ` JOIN message m ON m.id = d.message` + order
+			?3 <> '' AND EXISTS (SELECT 1 FROM label l WHERE l.message = m.id AND l.agent = ?1 AND l.name = ?3),
+			coalesce(m.priority, 0)
+		FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message
+		WHERE` + where + ` AND d.seq > ?2 ORDER BY d.seq`
 	err = s.readBy(ctx, by, func(r *reader) error {
 		page = gateway.InboxPage{Next: f.After}
 		after, err := r.behind(f)
@@ -52,6 +49,7 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 		if err != nil {
 			return err
 		}
+		urgent := store.NewUrgent[inboxEntry](&f, s.bounds.Scan)
 		pager := store.Pager{Limit: f.Limit, Scan: s.bounds.Scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: f.After}
 		err = r.query(sql, func(st *sqlite3.Stmt) error {
 			item := gateway.InboxItem{
@@ -60,14 +58,19 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 				DeliveryCount: st.ColumnInt(2),
 				Thread:        amtp.MessageID(st.ColumnText(3)),
 			}
-			stands := pager.Look(item.Seq, st.ColumnInt(6), match.Matches(&store.InboxEntry{
+			entry, size := inboxEntry{item, inboxRef{st.ColumnInt64(4), by.Agent}}, st.ColumnInt(6)
+			matches := match.Matches(&store.InboxEntry{
 				Read: st.ColumnInt64(1), Received: st.ColumnInt64(5), Sender: st.ColumnText(9),
 				InReplyTo: st.ColumnText(8), Thread: string(item.Thread), UUID: st.ColumnRawBlob(7),
-				Labelled: st.ColumnBool(10)}))
-			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
+				Labelled: st.ColumnBool(10)})
 			if f.Urgent {
-				page.Next = f.After
+				if !urgent.Look(item.Seq, size, st.ColumnInt(11), entry, matches) {
+					return errEnough
+				}
+				return nil
 			}
+			stands := pager.Look(item.Seq, size, matches)
+			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
 			switch {
 			case page.HasMore:
 				return errEnough
@@ -77,12 +80,20 @@ func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 			if page.Items == nil {
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
-			return r.appendItem(s.dir, &page, item, inboxRef{st.ColumnInt64(4), by.Agent})
+			return r.appendItem(s.dir, &page, entry.item, entry.row)
 		}, int64(by.Agent), after, f.Label)
+		enough := errors.Is(err, errEnough)
 		switch {
-		case errors.Is(err, errEnough):
+		case f.Urgent && (enough || err == nil):
+			for _, entry := range urgent.Page(&page) {
+				if err := r.appendItem(s.dir, &page, entry.item, entry.row); err != nil {
+					return err
+				}
+			}
 			return nil
-		case err != nil || !f.Unread || f.Urgent:
+		case enough:
+			return nil
+		case err != nil || !f.Unread:
 			return err
 		}
 		// The rest of the inbox is marked read, so the page has seen all of it.
@@ -169,6 +180,12 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 			return nil
 		}, row)
 	return after, err
+}
+
+// inboxEntry is a message of an inbox, before its body is read.
+type inboxEntry struct {
+	item gateway.InboxItem
+	row  inboxRef
 }
 
 // inboxRef is the row of a message, with the agent whose inbox it is in.

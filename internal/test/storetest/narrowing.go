@@ -20,6 +20,7 @@ func narrowing() []promise {
 		{"Thread chooses by the id of the thread, or of a message in it", inboxThread},
 		{"the conditions hold together", inboxNarrow},
 		{"Urgent puts the most urgent first", inboxUrgent},
+		{"Urgent sorts what matches, behind any number of messages that do not", inboxUrgentMatches},
 		{"a page behind which nothing matches is empty, and goes on behind what was looked at", inboxNothingMatches},
 		{"Newest is the number of the last message that waits", inboxNewest},
 		{"Newest of an empty inbox is 0", inboxNewestOfNone},
@@ -228,4 +229,37 @@ func inboxUrgent(w *world) {
 	f.Unread, f.Limit = true, 10
 	w.markRead(bob, sent["urgent"])
 	sameList(w, "the most urgent unread", ids(w.page(bob, f).Items), order[1:])
+}
+
+// inboxUrgentMatches checks that a message is found behind more messages that do not match
+// than one call looks at, and that the calls before say that there are more.
+func inboxUrgentMatches(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	of := func(from person, word string) amtp.MessageID {
+		doc := `{"sender":"` + from.Address.String() + `","recipients":["` + bob.Address.String() +
+			`"],"payload":1,"headers":{"priority":"` + word + `"}}`
+		return w.post(letter{from: from, to: []person{bob}, doc: doc}).ID
+	}
+	for range gateway.MaxScan + 10 {
+		of(alice, "urgent")
+	}
+	f := wholeInbox
+	f.Urgent, f.Unread, f.From, f.Limit = true, true, carol.Address, 10
+	page := w.page(bob, f)
+	same(w, "messages on the first page", len(page.Items), 0)
+	same(w, "there are more", page.HasMore, true)
+	same(w, "the page is incomplete", page.Incomplete, true)
+	same(w, "the page has a Next", page.Next > 0, true)
+	f.After = page.Next
+	page = w.page(bob, f)
+	same(w, "there are more behind the inbox", page.HasMore, false)
+	same(w, "messages on the second page", len(page.Items), 0)
+	plain, pressing := of(carol, "normal"), of(carol, "urgent")
+	sameList(w, "what matches", ids(w.page(bob, f).Items), []amtp.MessageID{pressing, plain})
+	f.After, f.From = 0, alice.Address
+	page = w.page(bob, f)
+	same(w, "messages of the other sender", len(page.Items), 10)
+	same(w, "there are more of them", page.HasMore, true)
+	same(w, "a full page is incomplete", page.Incomplete, false)
+	same(w, "Next of a page with messages", page.Next, 0)
 }
