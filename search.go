@@ -23,6 +23,9 @@ type SearchQuery struct {
 	Thread MessageID // in the caller's mailbox
 	Limit  int       // 0 leaves it to the gateway: 100
 	Cursor string    // NextCursor of an earlier page
+	// Mailbox is a shared mailbox of which the caller is a member, which is meant instead
+	// of its own.
+	Mailbox Address
 }
 
 // SearchPage is a page of the messages that a search found, newest first.
@@ -57,10 +60,12 @@ type FoundMessage struct {
 	Size           int            `json:"size"` // bytes of the whole message
 	// Snippet is the part of the payload around the first word that was found there, else
 	// its beginning: up to 160 bytes of the sender's words.
-	Snippet string `json:"snippet,omitempty"`
+	Snippet string   `json:"snippet,omitempty"`
+	Labels  []string `json:"labels,omitempty"` // in the mailbox that was searched
 }
 
-// Search finds messages that the caller sent or received, newest first. Messages whose
+// Search finds messages that the caller, or the mailbox of the query, sent or received,
+// newest first. Messages whose
 // content was removed after its retention are not found.
 func (c *Client) Search(ctx context.Context, q SearchQuery) (SearchPage, error) {
 	v := make(calls.Query)
@@ -71,6 +76,7 @@ func (c *Client) Search(ctx context.Context, q SearchQuery) (SearchPage, error) 
 	v.Text("thread", string(q.Thread))
 	v.Number("limit", q.Limit)
 	v.Text("cursor", q.Cursor)
+	v.Text("mailbox", q.Mailbox.String())
 	var out SearchPage
 	_, err := c.do(ctx, get(path("search")).with(v), &out)
 	return out, err

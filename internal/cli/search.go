@@ -64,6 +64,9 @@ func (p *program) searchCommand() *cobra.Command {
 		if err := id.Need(profile.MemberGateway, profile.MemberKey); err != nil {
 			return err
 		}
+		if q.Mailbox, err = p.sharedMailbox(ctx, id); err != nil {
+			return err
+		}
 		if thread != "" {
 			if q.Thread, err = p.numbered(id, thread, ""); err != nil {
 				return err
@@ -76,6 +79,7 @@ func (p *program) searchCommand() *cobra.Command {
 	flags.StringVar(&from, "from", "", "only those from this `ADDRESS`")
 	flags.StringVar(&since, "since", "", "only those since this `TIME`: 2026-11-30, 2026-11-30T17:00:00Z, 36h or 30d ago")
 	flags.StringVar(&q.Schema, "schema", "", "only those with this `SCHEMA`, or with one that begins like a pattern with * at its end")
+	p.mailboxFlag(cmd)
 	flags.StringVar(&thread, "thread", "", "only those in the thread with this `ID`")
 	return cmd
 }
@@ -185,6 +189,7 @@ func (p *program) foundLines(list []amtp.FoundMessage) (lines string) {
 		subject, _ := render.OneLine(m.Subject, render.PreviewLength)
 		line("Subject: ", subject)
 		line("Schema:  ", render.Clean(m.Schema))
+		line("Labels:  ", render.Clean(strings.Join(m.Labels, ", ")))
 		line("Time:    ", p.timeAndAge(m.Timestamp, m.ReceivedAt))
 		text, _ := render.OneLine(m.Snippet, render.PreviewLength)
 		line("Text:    ", text)

@@ -95,3 +95,66 @@ func TestMembersAreRefused(t *testing.T) {
 	w.wants("an agent makes none", w.do("PATCH", "/v1/admin/agents/support", `{"members":["alice"]}`, w.as("alice")),
 		403, "ADMIN_ACCESS_DENIED")
 }
+
+// TestMailboxParameter: each operation of an agent either acts in the mailbox that the
+// parameter names, for its members alone, or refuses the parameter. None passes it over.
+func TestMailboxParameter(t *testing.T) {
+	w := start(t)
+	for _, name := range []string{"alice", "bob", "carol"} {
+		w.agent(name)
+	}
+	w.share("mailbox", "support", `"alice"`)
+	shared := w.send("carol", "support", `{"text":"harbour for support"}`)
+	own := w.send("carol", "alice", `{"text":"harbour for alice"}`)
+	w.wants("label", w.do("POST", "/v1/messages/"+shared+"/labels?mailbox=support", `{"add":["urgent"]}`,
+		w.as("alice")), 200, "")
+	w.indexed("carol")
+	for _, c := range []struct{ method, path, body, whole, without string }{
+		{"GET", "/v1/messages", "", shared, own},
+		{"GET", "/v1/messages/" + shared, "", shared, own},
+		{"GET", "/v1/messages/" + shared + "/status", "", shared, own},
+		{"POST", "/v1/messages/" + shared + "/labels", `{"add":["seen"]}`, `"seen"`, own},
+		{"GET", "/v1/threads", "", shared, own},
+		{"GET", "/v1/threads/" + shared, "", shared, own},
+		{"GET", "/v1/search?q=harbour", "", shared, own},
+		{"GET", "/v1/search?q=harbour", "", `"labels":["seen","urgent"]`, own},
+	} {
+		separator := "?"
+		if strings.Contains(c.path, "?") {
+			separator = "&"
+		}
+		what := c.method + " " + c.path
+		a := w.do(c.method, c.path+separator+"mailbox=support", c.body, w.as("alice"))
+		w.wants(what, a, 200, "")
+		if !strings.Contains(a.raw, c.whole) || strings.Contains(a.raw, c.without) {
+			t.Errorf("%s in the mailbox: got %s, want %s without %s", what, a.raw, c.whole, c.without)
+		}
+		for _, stranger := range []string{"bob", "carol"} {
+			a = w.do(c.method, c.path+separator+"mailbox=support", c.body, w.as(stranger))
+			w.wants(what+" by "+stranger, a, 403, "ACCESS_DENIED")
+		}
+	}
+	for _, path := range []string{"/v1/messages/" + own, "/v1/messages/" + own + "/status"} {
+		w.wants(path+" in the wrong mailbox", w.do("GET", path+"?mailbox=support", "", w.as("alice")), 404,
+			"MESSAGE_NOT_FOUND")
+	}
+	for _, route := range []struct{ method, path, body string }{
+		{"POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["carol@localhost"],"payload":1}`},
+		{"GET", "/v1/inbox/alice", ""},
+		{"GET", "/v1/inbox/alice/events", ""},
+		{"POST", "/v1/inbox/alice/claim", `{}`},
+		{"POST", "/v1/inbox/alice/" + own + "/read", ""},
+		{"POST", "/v1/inbox/alice/" + own + "/extend", `{"lease":"1"}`},
+		{"POST", "/v1/inbox/alice/" + own + "/nack", `{"lease":"1"}`},
+		{"POST", "/v1/inbox/alice/" + own + "/reject", `{"lease":"1"}`},
+		{"DELETE", "/v1/inbox/alice/" + own, ""},
+		{"POST", "/v1/inbox/alice/ack", `{"ids":["` + own + `"]}`},
+		{"GET", "/v1/whoami", ""},
+	} {
+		a := w.do(route.method, route.path+"?mailbox=support", route.body, w.as("alice"))
+		w.wants(route.method+" "+route.path, a, 400, "INVALID_REQUEST_FORMAT")
+	}
+	if a := w.do("GET", "/v1/inbox/alice", "", w.as("alice")); !strings.Contains(a.raw, own) {
+		t.Errorf("the inbox after the refusals: got %s, want %s", a.raw, own)
+	}
+}

@@ -68,7 +68,7 @@ func (s *Server) message(c *call) {
 
 // shownMessage returns the message that the path names, in the form for the caller.
 func (s *Server) shownMessage(c *call) ([]byte, error) {
-	by, err := readerOf(c.principal)
+	by, err := s.reader(c)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func (s *Server) shownMessage(c *call) ([]byte, error) {
 // status shows the status of a message and its deliveries. In the development profile
 // the reference client asks without a key.
 func (s *Server) status(c *call) {
-	by, err := readerOf(c.principal)
-	if c.principal.Development {
+	by, err := s.reader(c)
+	if c.principal.Development && c.inMailbox() == "" {
 		by, err = gateway.Reader{Everyone: true}, nil
 	}
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *Server) mailboxes(by gateway.Reader) []*gateway.Agent {
 // parameter mailbox, those of a shared mailbox of which it is a member.
 func (s *Server) reader(c *call) (gateway.Reader, error) {
 	by, err := readerOf(c.principal)
-	name := c.r.URL.Query().Get("mailbox")
+	name := c.inMailbox()
 	if err != nil || name == "" {
 		return by, err
 	}

@@ -166,7 +166,11 @@ func (s *Server) mux() *http.ServeMux {
 	allowed := make(map[string]string)
 	for _, r := range routes {
 		mux.HandleFunc(r.method+" "+r.pattern, s.serveTo(r.who.tolerance(), func(s *Server, c *call) {
-			if err := r.who.admits(&c.principal); err != nil {
+			err := r.who.admits(&c.principal)
+			if err == nil {
+				err = r.checkMailbox(c)
+			}
+			if err != nil {
 				c.fail(err)
 				return
 			}

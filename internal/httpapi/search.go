@@ -4,11 +4,10 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// search finds messages of the caller by their words.
+// search finds messages of a mailbox of the caller by their words.
 func (s *Server) search(c *call) {
 	p := c.params()
 	filter := gateway.SearchFilter{
@@ -21,7 +20,7 @@ func (s *Server) search(c *call) {
 		Limit:    p.limit(),
 		MaxBytes: maxPage,
 	}
-	box, err := agent.Own(c.principal)
+	box, err := s.mailbox(c)
 	if err == nil {
 		err = p.err
 	}
@@ -56,6 +55,7 @@ func searchView(owner gateway.AgentID, page *gateway.SearchPage) amtp.SearchPage
 			Timestamp: amtp.Time{Time: m.Timestamp}, ReceivedAt: amtp.Time{Time: m.ReceivedAt}, ThreadID: m.Thread,
 			InReplyTo: m.InReplyTo, Trust: shown.Trust, Authentication: shown.Authentication,
 			Sent: m.SenderAgent == owner, Size: m.Size, Snippet: m.Snippet,
+			Labels: m.Labels,
 		}
 	}
 	return view
