@@ -15,8 +15,8 @@ retrying, delivered or failed. While it is tried again: how often it was tried,
 the last error, and when next. ID may be the message's number in the last list.
 
 [READ] says that the recipient marked the message read, [ACK] in its place that it
-is done with it, [REFUSED] that it refused the work; --json has all with the times. Of a
-recipient at this gateway that shows at once. Of one in another domain it shows
+is done with it, [REFUSED] that it refused the work or that its gateway gave up on
+it; --json has all with the times. Of a recipient at this gateway that shows at once. Of one in another domain it shows
 when the gateway there sends receipts, and some minutes later at times; until a
 receipt came "delivered" is all that is known.`
 

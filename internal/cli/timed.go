@@ -21,7 +21,7 @@ func (f *timedFlags) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.answerBy, "answer-by", "",
 		"`WHEN` you want an answer, such as 2h, 3d or 2026-12-01T09:00:00Z; if none came by then, your inbox gets a notice that says what is known")
 	flags.StringVar(&f.expires, "expires", "",
-		"`WHEN` the message is of no use any more, such as 1h; what is not acknowledged by then ends, and you are told")
+		"`WHEN` the message is of no use any more, such as 1h; what is not acknowledged by then ends. You get a report; of a recipient in another domain status shows it, when the gateway there sends receipts")
 	flags.StringVar(&f.priority, "priority", "", "`WORD` for how urgent it is: urgent, high, normal or low")
 }
 

@@ -41,6 +41,7 @@ func (r *InboxRow) Holds(token gateway.LeaseToken, now int64) error {
 // TakeRow is a delivery in an inbox with what is needed to take or drop it.
 type TakeRow struct {
 	InboxRow
+	Agent             gateway.AgentID // the recipient
 	SenderAgent       gateway.AgentID
 	Size              int64 // bytes of the body, -1 when it was purged
 	Leases            int64 // how often it was taken
@@ -77,6 +78,8 @@ func (r *TakeRow) Leased(t *gateway.Take, now int64) (l gateway.Lease, m Mark, e
 // DroppedRow is a delivery that leaves an inbox without an acknowledgement.
 type DroppedRow struct {
 	Seq     int64
+	Message int64
+	Agent   gateway.AgentID
 	State   gateway.State
 	Now     int64
 	Refused int64 // 0 unless the recipient rejected it
@@ -133,22 +136,22 @@ func (r *TakeRow) Reject(key string, token gateway.LeaseToken, reason string, no
 	}
 	d = r.drop(now, dir, amtp.CodeAccessDenied, text)
 	d.Refused = now
-	if d.Owed = NewReceipt(r.Class, r.Sender, r.Read, now, false); d.Owed.Domain != "" {
-		d.Owed.Read, d.Owed.Refused = r.Read, now
-	}
 	d.State, err = gateway.Next(r.State, gateway.Reject)
 	return d, true, err
 }
 
 // drop returns the values that every delivery gets that leaves an inbox without an
-// acknowledgement. A report about a report is never written, and none about a message
-// whose body is gone.
+// acknowledgement. A sender here gets a report, and the domain of another sender a receipt:
+// it was told that the message is delivered. A report about a report is never written, and
+// none about a message whose body is gone.
 func (r *TakeRow) drop(now int64, dir *Directory, code amtp.Code, reason string) DroppedRow {
-	d := DroppedRow{Seq: r.Seq, Now: now, Code: code, Reason: reason, First: r.Read, Dead: r.Size >= 0}
+	d := DroppedRow{Seq: r.Seq, Message: r.Message, Agent: r.Agent, Now: now, Code: code, Reason: reason, First: r.Read, Dead: r.Size >= 0}
 	if d.Dead && r.Class != gateway.ClassGateway && r.SenderAgent != 0 && dir.Lives(r.SenderAgent) {
 		d.Reports = []ReportRow{{Message: r.Message, Flow: FlowOf(r.SenderAgent, ""), Now: now, Size: int(r.Size),
 			Payload: EncodeReport([]int64{r.Seq})}}
 	}
+	d.Owed = NewReceipt(r.Class, r.Sender, r.Read, now, false)
+	d.Owed.Read, d.Owed.Refused = r.Read, now
 	return d
 }
 

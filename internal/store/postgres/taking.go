@@ -12,7 +12,7 @@ import (
 // takeColumns are the columns that are read into a takeScan, of a delivery d and its
 // message m.
 const takeColumns = inboxColumns + `, d.message, coalesce(m.sender_agent, 0), coalesce(length(m.body), -1), coalesce(d.leases, 0),
-	coalesce(d.refused, 0), d.thread, m.in_reply_to, d.reason`
+	coalesce(d.refused, 0), d.thread, m.in_reply_to, d.reason, d.agent`
 
 // takenFrom joins deliveries with their messages, each by an index look-up.
 const takenFrom = ` d CROSS JOIN LATERAL (SELECT uuid, class, sender_agent, sender, in_reply_to, body FROM message
@@ -32,9 +32,9 @@ const (
 	leaseDeliveries = `UPDATE delivery d SET read = coalesce(d.read, $1), leases = u.leases, hidden = $2, taken = $1, token = u.token, holder = $3
 		FROM unnest($4::bigint[], $5::int[], $6::bigint[]) u (seq, leases, token) WHERE d.seq = u.seq`
 	oweReceipts = `INSERT INTO receipt AS r (message, agent, domain, read, refused, due)
-		SELECT message, $1, domain, nullif(read, 0), nullif(refused, 0), due
-			FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (message, domain, read, refused, due)
-			ORDER BY message
+		SELECT message, agent, domain, nullif(read, 0), nullif(refused, 0), due
+			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (message, agent, domain, read, refused, due)
+			ORDER BY message, agent
 		ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(r.read, excluded.read), refused = coalesce(r.refused, excluded.refused)`
 	dropDeliveries = `UPDATE delivery d SET state = u.state, delivered = coalesce(d.delivered, d.changed), changed = u.now, code = u.code,
 			reason = u.reason, first_try = nullif(u.first, 0), last_try = u.now, refused = nullif(u.refused, 0), dead = nullif(u.dead, 0)
@@ -46,20 +46,20 @@ const (
 type takeScan struct {
 	inboxScan
 	row                   store.TakeRow
-	message, agent        int64
+	message, agent, to    int64
 	thread, reply, reason []byte
 }
 
 func (r *takeScan) into() []any {
 	return append(r.inboxScan.into(), &r.message, &r.agent, &r.row.Size, &r.row.Leases, &r.row.Refused, &r.thread,
-		&r.reply, &r.reason)
+		&r.reply, &r.reason, &r.to)
 }
 
 // read returns the row that was scanned last.
 func (r *takeScan) read() store.TakeRow {
 	row := r.row
 	row.InboxRow = r.inboxScan.read()
-	row.Message, row.SenderAgent = r.message, gateway.AgentID(r.agent)
+	row.Message, row.Agent, row.SenderAgent = r.message, gateway.AgentID(r.to), gateway.AgentID(r.agent)
 	row.Thread, row.InReplyTo, row.Reason = string(r.thread), string(r.reply), string(r.reason)
 	return row
 }
@@ -202,7 +202,7 @@ func (t *tx) take(ctx context.Context, by gateway.Acting, k *taking, now int64) 
 		}
 		k.leases = append(k.leases, l)
 		if mark.Due {
-			owed.add(k.Chosen[i].Message, &mark.Owed)
+			owed.add(k.Chosen[i].Message, by.Agent, &mark.Owed)
 		}
 	}
 	if len(k.Chosen) > 0 {
@@ -220,7 +220,7 @@ func (t *tx) take(ctx context.Context, by gateway.Acting, k *taking, now int64) 
 		dropped = append(dropped, d)
 	}
 	t.queueDropped(b, dropped)
-	owed.queue(b, by.Agent)
+	owed.queue(b)
 	return t.SendBatch(ctx, b).Close()
 }
 
@@ -239,32 +239,36 @@ func (t *tx) queueDropped(b *pgx.Batch, list []store.DroppedRow) {
 		column(list, func(d *store.DroppedRow) int64 { return d.Refused }),
 		column(list, func(d *store.DroppedRow) int64 { return store.Bit(d.Dead) * d.Now }))
 	var reports settlementRows
+	var owed receiptRows
 	for i := range list {
+		owed.add(list[i].Message, list[i].Agent, &list[i].Owed)
 		reports.Reports = append(reports.Reports, list[i].Reports...)
 	}
 	if len(reports.Reports) > 0 {
 		reports.queueReports(b)
 		t.work = append(t.work, gateway.Reports)
 	}
+	owed.queue(b)
 }
 
-// receiptRows are receipts that are owed for messages to one agent.
+// receiptRows are receipts that are owed.
 type receiptRows struct {
-	message, read, refused, due []int64
-	domain                      []string
+	message, agent, read, refused, due []int64
+	domain                             []string
 }
 
-func (r *receiptRows) add(message int64, owed *store.ReceiptRow) {
+func (r *receiptRows) add(message int64, agent gateway.AgentID, owed *store.ReceiptRow) {
 	if owed.Domain == "" {
 		return
 	}
-	r.message, r.domain = append(r.message, message), append(r.domain, string(owed.Domain))
+	r.message, r.agent = append(r.message, message), append(r.agent, int64(agent))
+	r.domain = append(r.domain, string(owed.Domain))
 	r.read, r.refused, r.due = append(r.read, owed.Read), append(r.refused, owed.Refused), append(r.due, owed.Due)
 }
 
-func (r *receiptRows) queue(b *pgx.Batch, agent gateway.AgentID) {
+func (r *receiptRows) queue(b *pgx.Batch) {
 	if len(r.message) > 0 {
-		b.Queue(oweReceipts, int64(agent), r.message, r.domain, r.read, r.refused, r.due)
+		b.Queue(oweReceipts, r.message, r.agent, r.domain, r.read, r.refused, r.due)
 	}
 }
 
@@ -395,9 +399,6 @@ func (s *Store) Reject(ctx context.Context, by gateway.Acting, t gateway.Ticket,
 		}
 		b := &pgx.Batch{}
 		x.queueDropped(b, []store.DroppedRow{d})
-		var owed receiptRows
-		owed.add(r.Message, &d.Owed)
-		owed.queue(b, by.Agent)
 		return mark, x.SendBatch(ctx, b).Close()
 	})
 }

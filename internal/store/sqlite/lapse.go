@@ -77,7 +77,7 @@ func (w *writer) endBoxed(seq, now int64, before bool) (open bool, err error) {
 	if err != nil || open {
 		return true, err
 	}
-	return before, w.drop(&r, 0, &d)
+	return before, w.drop(&r, &d)
 }
 
 // endJob ends the deliveries that wait for a job. It returns true for a job under way,

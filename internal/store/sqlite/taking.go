@@ -13,7 +13,7 @@ import (
 // takeColumns are the columns that scanTakeRow reads, from column 0, of a delivery d and
 // its message m.
 const takeColumns = inboxColumns +
-	`, m.sender_agent, coalesce(length(m.body), -1), d.leases, d.refused, d.thread, m.in_reply_to, d.reason`
+	`, m.sender_agent, coalesce(length(m.body), -1), d.leases, d.refused, d.thread, m.in_reply_to, d.reason, d.agent`
 
 func scanTakeRow(s *sqlite3.Stmt) store.TakeRow {
 	return store.TakeRow{
@@ -21,7 +21,7 @@ func scanTakeRow(s *sqlite3.Stmt) store.TakeRow {
 		Size: s.ColumnInt64(afterInbox + 1), Leases: s.ColumnInt64(afterInbox + 2),
 		Refused: s.ColumnInt64(afterInbox + 3),
 		Thread:  s.ColumnText(afterInbox + 4), InReplyTo: s.ColumnText(afterInbox + 5),
-		Reason: s.ColumnText(afterInbox + 6),
+		Reason: s.ColumnText(afterInbox + 6), Agent: gateway.AgentID(s.ColumnInt64(afterInbox + 7)),
 	}
 }
 
@@ -87,7 +87,7 @@ func (s *Store) Take(ctx context.Context, by gateway.Acting, t gateway.Take, now
 		for i := 0; err == nil && i < len(k.Spent); i++ {
 			var d store.DroppedRow
 			if d, err = k.Spent[i].Spend(at, w.dir); err == nil {
-				err = w.drop(&k.Spent[i], by.Agent, &d)
+				err = w.drop(&k.Spent[i], &d)
 			}
 		}
 		for i := 0; err == nil && i < len(k.Chosen); i++ {
@@ -144,14 +144,14 @@ func (w *writer) take(r *store.TakeRow, by gateway.Acting, t *gateway.Take, now 
 }
 
 // drop takes a delivery out of an inbox without an acknowledgement.
-func (w *writer) drop(r *store.TakeRow, agent gateway.AgentID, d *store.DroppedRow) error {
+func (w *writer) drop(r *store.TakeRow, d *store.DroppedRow) error {
 	_,
 		err := w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, code = ?3, reason = ?4,
 			first_try = ?5, last_try = ?2, refused = ?6, dead = ?7 WHERE seq = ?8`,
 		int64(d.State), d.Now, string(d.Code), d.Reason, optional(d.First), optional(d.Refused),
 		optional(store.Bit(d.Dead)*d.Now), d.Seq)
 	if err == nil {
-		err = w.insertReceipt(&r.InboxRow, agent, &d.Owed)
+		err = w.insertReceipt(&r.InboxRow, r.Agent, &d.Owed)
 	}
 	for i := 0; err == nil && i < len(d.Reports); i++ {
 		err = w.report(&d.Reports[i])
@@ -267,7 +267,7 @@ func (s *Store) Reject(ctx context.Context, by gateway.Acting, t gateway.Ticket,
 		if err != nil || !due {
 			return err
 		}
-		return w.drop(&r, by.Agent, &d)
+		return w.drop(&r, &d)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // the write may still change mark

@@ -18,6 +18,7 @@ func lapsing() []promise {
 		{"what this gateway wrote is no answer", reportsAreNoAnswers},
 		{"EndMessage ends what waits in inboxes and for attempts, and reports it", endMessage},
 		{"EndMessage leaves what is worked on, and what is done", endLeavesWork},
+		{"EndMessage owes the domain of the sender a receipt of each recipient", endOwes},
 	}
 }
 
@@ -145,6 +146,28 @@ func endMessage(w *world) {
 	same(w, "reported once", again, 3)
 	_, err := w.store.EndMessage(w.ctx, amtp.NewMessageID(), w.now())
 	w.fails("EndMessage of an unknown message", err, gateway.ErrNotFound)
+}
+
+func endOwes(w *world) {
+	bob, carol, dora := w.agent("bob"), w.agent("carol"), w.agent("dora")
+	id := w.far("alice@far.example", bob, carol, dora)
+	w.markRead(bob, id)
+	w.ack(carol, id)
+	now := w.now()
+	open, err := w.store.EndMessage(w.ctx, id, now)
+	w.works("EndMessage", err)
+	same(w, "open", open, false)
+	refused := map[gateway.AgentID]bool{}
+	for _, o := range w.owed("far.example") {
+		if !o.Refused.IsZero() {
+			w.sameTime("Refused", o.Refused, now)
+			refused[o.Agent] = true
+		}
+		same(w, "Read is set", o.Read.IsZero(), o.Agent != bob.ID)
+	}
+	same(w, "of bob", refused[bob.ID], true)
+	same(w, "of carol, who acknowledged it", refused[carol.ID], false)
+	same(w, "of dora", refused[dora.ID], true)
 }
 
 func endLeavesWork(w *world) {

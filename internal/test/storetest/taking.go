@@ -34,6 +34,7 @@ func taking() []promise {
 		{"the domain of the sender gets the receipt of a refusal", rejectOwes},
 		{"a co-recipient learns nothing of all this", takingIsPrivate},
 		{"a message that was taken MaxDeliveries times becomes a dead letter", takeTooOften},
+		{"a message from another domain that was taken too often owes a receipt", tooOftenOwes},
 		{"a dead letter that was in an inbox returns to it", putBack},
 		{"a key that has ended takes nothing", takeByEnded},
 	}
@@ -531,6 +532,22 @@ func takeTooOften(w *world) {
 	same(w, "report", w.claimOne(gateway.Reports, now).Envelope.ID, sent[0])
 	_, err = w.store.AckTaken(w.ctx, gateway.Acting{Agent: bob.ID}, ticket(item), now)
 	w.fails("AckTaken of the dead letter", err, gateway.ErrStale)
+}
+
+func tooOftenOwes(w *world) {
+	bob := w.agent("bob")
+	bob.MaxDeliveries = 1
+	w.works("UpdateAgent", w.update(w.ctx, bob.Agent))
+	id := w.far("alice@far.example", bob)
+	first := w.now()
+	w.takeOne(bob, first)
+	same(w, "refused while it is leased", w.owedOne("far.example").Refused.IsZero(), true)
+	end := first.Add(visibility)
+	same(w, "taken once more", len(w.tryTake(bob, 1, end).Items), 0)
+	o := w.owedOne("far.example")
+	same(w, "message", o.Message, w.read(bob, id).ID)
+	w.sameTime("Read", o.Read, first)
+	w.sameTime("Refused", o.Refused, end)
 }
 
 func putBack(w *world) {
