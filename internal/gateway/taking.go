@@ -99,7 +99,9 @@ type Ticket struct {
 
 // Takings is the part of a Store that lets readers of one inbox share its work. A lease
 // is live until its end by the clock. Only the newest lease of a message counts: a
-// ticket with any other token is ErrStale. So is one whose lease has ended, even when
+// ticket with any other token is ErrStale. A lease also ends with its holder's key, and
+// with the holder's membership in a shared mailbox, in the same transaction; readers who
+// wait at the inbox are rung. So is one whose lease has ended, even when
 // nobody took the message since. A ticket without a token is ErrConflict while another
 // key than the caller's holds a live lease. ErrNotFound is as for Ack. An error of these
 // calls means that nothing was changed.

@@ -191,6 +191,7 @@ const (
 	inboxLock    = 0x616d7470 // "amtp"
 	claimLock    = 0x616d7471
 	documentLock = 0x616d7472
+	leaseLock    = 0x616d7473
 	boxStripes   = 256
 )
 

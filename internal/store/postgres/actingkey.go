@@ -24,6 +24,7 @@ type actingKey struct {
 	id      string
 	agent   gateway.AgentID
 	checked bool
+	leases  bool // the transaction gives leases
 }
 
 // by returns the connection for a caller with an acting key, which is checked with the
@@ -44,6 +45,7 @@ func (c conn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if c.key.isUnchecked() {
 		c.key.checked = true
 		first := &pgx.Batch{}
+		c.key.queueShared(first)
 		first.Queue(livingKey, c.key.id, int64(c.key.agent)).Query(func(rows pgx.Rows) error {
 			lives := rows.Next()
 			rows.Close()

@@ -116,6 +116,9 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 			[]byte(store.Strings(found.Capabilities)),
 			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts),
 			store.Members(found.Members), found.MaxDeliveries)
+		if err == nil && found.Kind == gateway.SharedMailbox {
+			err = t.endLeases(ctx, int64(id)) // of members that left
+		}
 		return found, err
 	})
 }
@@ -139,6 +142,9 @@ func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		if err == nil {
 			_, err = t.change(ctx, `DELETE FROM document WHERE kind = $1`, gateway.EndpointKind(id))
+		}
+		if err == nil {
+			err = t.endLeasesOf(ctx, id)
 		}
 		return none, err
 	})
@@ -170,6 +176,9 @@ func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, al
 			return 0, err
 		}
 		n, err := t.change(ctx, `DELETE FROM agent_key WHERE agent = $1 AND id <> $2`, int64(k.Agent), k.ID)
+		if err == nil {
+			err = t.endLeasesOf(ctx, k.Agent)
+		}
 		return int(n), err
 	})
 }
@@ -183,6 +192,9 @@ func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.
 		n, err := t.change(ctx, `DELETE FROM agent_key WHERE agent = $1 AND id = $2`, int64(agent), keyID)
 		if err == nil && n == 0 {
 			err = gateway.ErrNotFound
+		}
+		if err == nil {
+			err = t.endLeasesOf(ctx, agent)
 		}
 		return none, err
 	})

@@ -136,7 +136,7 @@ func (s *Store) Take(ctx context.Context, by gateway.Acting, t gateway.Take, now
 		}
 	}
 	k, err := write(ctx, s, func(ctx context.Context, x *tx) (k *taking, err error) {
-		x.conn = x.by(by)
+		x.conn = x.leasing(by)
 		k = &taking{Taker: store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent)}
 		if ahead.Filters() {
 			err = x.chooseAgain(ctx, ahead, k.Taker, at)

@@ -105,6 +105,9 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 			a.Listed, string(a.Receipts), store.Members(a.Members), a.MaxDeliveries, int64(id))
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
+		if err == nil && a.Kind == gateway.SharedMailbox {
+			err = w.endLeases(id) // of members that left
+		}
 		return err
 	})
 	var refused refusedChange
@@ -159,7 +162,7 @@ func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		w.removed = append(w.removed, id)
 		w.changes = append(w.changes, func(d *store.Directory) { d.Remove(id) })
-		return nil
+		return w.endLeasesOf(id)
 	})
 }
 
@@ -182,6 +185,9 @@ func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, al
 		n, err := w.exec(`DELETE FROM agent_key WHERE agent = ? AND id <> ?`, int64(k.Agent), k.ID)
 		ended = int(n)
 		w.changes = append(w.changes, func(d *store.Directory) { d.KeepKey(k.Agent, k.ID) })
+		if err == nil {
+			err = w.endLeasesOf(k.Agent)
+		}
 		return err
 	})
 	var back rolledBack
@@ -205,6 +211,6 @@ func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.
 			return gateway.ErrNotFound
 		}
 		w.changes = append(w.changes, func(d *store.Directory) { d.DropKey(agent, keyID) })
-		return nil
+		return w.endLeasesOf(agent)
 	})
 }

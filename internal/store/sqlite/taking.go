@@ -79,6 +79,9 @@ func (s *Store) Take(ctx context.Context, by gateway.Acting, t gateway.Take, now
 	err := s.writeBy(ctx, by, 128*t.Max, func(w *writer) (err error) {
 		w.keepsPrefetch = true
 		k, leases = store.NewTaker(&t, s.bounds.Scan, s.dir, by.Agent), nil
+		if err := w.mayHold(by); err != nil {
+			return err
+		}
 		if ahead.Filters() {
 			err = w.chooseAgain(ahead, k, at)
 		} else {

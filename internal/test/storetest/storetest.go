@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Keys", unlocking()},
 		{"Acting", acting()},
 		{"Members", membership()},
+		{"Holders", holders()},
 		{"Later work", lapsing()},
 		{"Peers", peering()},
 		{"Documents", sealing()},
