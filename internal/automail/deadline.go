@@ -60,19 +60,15 @@ func (d *Deadline) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		return p.All(gateway.Outcome{Event: gateway.Success}) // the sender was removed
 	}
 	var m *amtp.Message
-	due := time.Time{}
-	if err == nil {
-		due, err = d.due(&p)
-	}
-	if wait := due.Sub(d.Now()); err == nil && wait > 0 {
+	if wait := p.At.Sub(d.Now()); err == nil && wait > 0 {
 		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure,
 			Reason: "the time is not up", RetryAfter: wait})
 	}
 	if err == nil {
-		m, err = d.notice(ctx, &p, sender.Address, due)
+		m, err = d.notice(ctx, &p, sender.Address)
 	}
 	switch {
-	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, errUnreadable), err == nil && m == nil:
+	case errors.Is(err, gateway.ErrNotFound), err == nil && m == nil:
 		return p.All(gateway.Outcome{Event: gateway.Success}) // there is nothing to tell
 	case err != nil:
 		return later(&p, amtp.CodeTemporaryFailure)
@@ -80,24 +76,8 @@ func (d *Deadline) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	return deliver(ctx, d.Acceptor, &p, m, "the notice")
 }
 
-// errUnreadable is the error of a message whose deadline cannot be read any more.
-var errUnreadable = errors.New("the message has no deadline that can be read")
-
-// due returns the time by which the sender wanted an answer.
-func (d *Deadline) due(p *gateway.Parcel) (time.Time, error) {
-	m, refused := amtp.ParseMessage(p.Body)
-	if refused != nil {
-		return time.Time{}, errUnreadable
-	}
-	due, err := m.AnswerBy()
-	if err != nil || due.IsZero() {
-		return time.Time{}, errUnreadable
-	}
-	return due, nil
-}
-
 // notice is the notice of a job, nil when every recipient has answered.
-func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Address, due time.Time) (*amtp.Message,
+func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Address) (*amtp.Message,
 	error) {
 	id := p.Envelope.ID
 	rec, err := d.Store.Message(ctx, gateway.Reader{Agent: p.SenderAgent}, id)
@@ -109,7 +89,7 @@ func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Addres
 		return nil, err
 	}
 	s := silence{Version: amtp.Version, MessageType: amtp.TypeAnswerDeadline, OriginalMessageID: id,
-		OriginalSubject: rec.Subject, AnswerBy: amtp.Time{Time: due}, Answered: []amtp.Address{}, Waiting: []known{}}
+		OriginalSubject: rec.Subject, AnswerBy: amtp.Time{Time: p.At}, Answered: []amtp.Address{}, Waiting: []known{}}
 	for i := range rec.Deliveries {
 		r := rec.Deliveries[i].Status()
 		if slices.ContainsFunc(answered, r.Address.Equal) {

@@ -27,12 +27,7 @@ const leasedAgain = 30 * time.Second
 
 // Carry ends the message of a job, or waits until its time is up.
 func (e *Expiry) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-	at, now := p.Begun, e.Now()
-	if m, refused := amtp.ParseMessage(p.Body); refused == nil {
-		if said, err := m.Expires(); err == nil && !said.IsZero() {
-			at = said
-		}
-	}
+	at, now := p.At, e.Now()
 	wait := func(d time.Duration, why string) gateway.Carriage {
 		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure, Reason: why,
 			RetryAfter: d})

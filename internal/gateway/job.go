@@ -51,6 +51,7 @@ type Parcel struct {
 	// Thread is the thread of the message in the recipient's mailbox, for a push; ""
 	// for any other job.
 	Thread amtp.MessageID
+	At     time.Time // for which later work was asked; zero for any other job
 }
 
 // Result is the decision on one recipient in an attempt.

@@ -278,7 +278,10 @@ type Acceptance struct {
 	Later []Later
 }
 
-// Later is work on a message at a later time. Its kind is one whose Whole is true.
+// Later is work on a message at a later time. Its kind is one whose Whole is true. It does
+// not keep the body. When the body goes and no recipient has the message in an inbox any
+// more, its end is no work any more. Otherwise the message, without its body, stays until
+// the work is done.
 type Later struct {
 	Destination Destination
 	At          time.Time

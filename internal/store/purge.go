@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +47,15 @@ func (m *Aged) BodyEnds(w *PurgeCursor) bool {
 
 // BodyGoes reports whether the body is deleted now. It looks again, because a retry may
 // have added a recipient since Fingerprint was computed. A body that is needed for a
-// report that is not sent yet stays.
+// report that is not sent yet stays. Later work needs no body.
 func (m *Aged) BodyGoes(w *PurgeCursor) bool { return m.Fingerprint != nil && m.BodyEnds(w) }
+
+// Open reports whether a recipient may still take or acknowledge the message.
+func (m *Aged) Open() bool {
+	return slices.ContainsFunc(m.Deliveries, func(d gateway.Delivery) bool {
+		return d.Agent != 0 && d.State == gateway.Delivered && d.Mode != ModePush
+	})
+}
 
 // KeysDue takes the idempotency keys whose retention has ended out of a message without
 // a body, and returns them.

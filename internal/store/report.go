@@ -3,12 +3,17 @@ package store
 import (
 	"encoding/json"
 	"slices"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // reportPayload is the payload of a report, a column of its job. A redrive removes a
 // delivery from it before that delivery can fail again, so that a number names one failure.
 type reportPayload struct {
-	Failed []int64 `json:"failed"` // rows of deliveries, in their order
+	Failed []int64 `json:"failed"`       // rows of deliveries, in their order
+	At     int64   `json:"at,omitempty"` // µs, for which time later work was asked
 }
 
 // EncodeReport returns the payload of a report about deliveries that failed, as JSON. It
@@ -17,13 +22,41 @@ func EncodeReport(failed []int64) string {
 	if len(failed) == 0 {
 		return ""
 	}
-	text, _ := json.Marshal(reportPayload{failed}) // numbers cannot fail
+	text, _ := json.Marshal(reportPayload{Failed: failed}) // numbers cannot fail
 	return string(text)
 }
 
 // WholeMessage is the payload of a job whose subject is the message itself: the number 0,
-// which no delivery has.
-var WholeMessage = EncodeReport([]int64{0})
+// which no delivery has, and the time for which the job was asked. So the job needs no body.
+func WholeMessage(at time.Time) string {
+	text, _ := json.Marshal(reportPayload{Failed: []int64{0}, At: Micros(at)}) // numbers cannot fail
+	return string(text)
+}
+
+// NeedBody is the condition of jobs that need the body of their message: all jobs whose
+// subject is not the message itself.
+var NeedBody = func() string {
+	var whole []string
+	for _, k := range gateway.Kinds() {
+		if k.Whole() {
+			whole = append(whole, "'"+k.Prefix()+"'")
+		}
+	}
+	return `destination NOT IN (` + strings.Join(whole, ", ") + `)`
+}()
+
+// At returns the time for which later work was asked, the zero time for any other job. The
+// job's own times may change with the clock.
+func (j *QueuedJob) At() time.Time {
+	var p reportPayload
+	if !j.Destination.Kind().Whole() || json.Unmarshal([]byte(j.Payload), &p) != nil {
+		return time.Time{}
+	}
+	if p.At == 0 {
+		return j.Begun
+	}
+	return FromMicros(p.At)
+}
 
 // DecodeReport returns the deliveries that a report's payload names. A payload that cannot
 // be read names none; the report then names the message alone.

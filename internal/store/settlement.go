@@ -193,7 +193,10 @@ func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives b
 		return nil
 	}
 	payload := ""
-	if !e.Job.Destination.Kind().Decides() {
+	switch kind := e.Job.Destination.Kind(); {
+	case kind.Whole():
+		payload = e.Job.Payload
+	case !kind.Decides():
 		payload = EncodeReport(left)
 	}
 	return r.postpone(e, payload)

@@ -75,7 +75,7 @@ func (m *acceptRows) message(in *store.Incoming, row int64, id uuid.UUID, given,
 		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
 	}
 	for _, l := range in.Later {
-		m.jobs.add(row, l.Destination, in.Flow(), store.Micros(l.At), len(in.Message.Raw()), store.WholeMessage)
+		m.jobs.add(row, l.Destination, in.Flow(), store.Micros(l.At), len(in.Message.Raw()), store.WholeMessage(l.At))
 	}
 }
 

@@ -106,7 +106,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 
 // parcel returns the parcel that the row holds.
 func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err error) {
-	p = gateway.Parcel{Job: r.Job, Body: r.body}
+	p = gateway.Parcel{Job: r.Job, Body: r.body, At: r.At()}
 	if r.answered != nil {
 		p.InReplyTo, p.Answered = r.answered.Answered(s.dir)
 	}

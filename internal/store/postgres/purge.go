@@ -277,14 +277,25 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.P
 	if len(rows) == 0 {
 		return nil
 	}
-	// A body may still be needed for a report.
+	// A body may still be needed for a report, but not for later work.
 	gone, err := t.numbers(ctx,
 		`UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
-			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id) RETURNING m.id`, rows, prints)
+			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id AND j.`+store.NeedBody+`) RETURNING m.id`, rows, prints)
 	if err != nil || len(gone) == 0 {
 		return err
 	}
 	did.Bodies += len(gone)
+	var closed []int64 // nobody can take them any more, so their end is no work
+	for _, m := range list {
+		if !m.Open() && slices.Contains(gone, m.Row) {
+			closed = append(closed, m.Row)
+		}
+	}
+	ended, err := t.change(ctx, `DELETE FROM job WHERE message = ANY ($1::bigint[]) AND destination = $2 AND lease IS NULL`,
+		closed, string(gateway.Expiries))
+	if t.dead += int(ended); err != nil {
+		return err
+	}
 	if _, err := t.change(ctx, `DELETE FROM search WHERE message = ANY ($1::bigint[])`, gone); err != nil {
 		return err
 	}
@@ -329,7 +340,7 @@ func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, cursor *store.Pu
 }
 
 // forget removes messages without a body, and all rows that refer to them. It returns
-// the rows of the removed messages. A message stays while one of its keys is stored, or
+// the rows of the removed messages. A message stays while one of its keys is stored or a job waits, or
 // while it, or its delivery, is the newest.
 func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error) {
 	if len(rows) == 0 {
@@ -338,6 +349,7 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 	gone, err = t.numbers(ctx,
 		`DELETE FROM message m WHERE m.id = ANY ($1::bigint[]) AND m.body IS NULL AND m.id <> (SELECT max(id) FROM message)
 			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.seq = (SELECT max(seq) FROM delivery))
+			AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id)
 			AND NOT EXISTS (SELECT 1 FROM dedup k WHERE k.message = m.id AND k.used IS NOT NULL) RETURNING m.id`, rows)
 	if err != nil || len(gone) == 0 {
 		return nil, err

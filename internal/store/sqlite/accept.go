@@ -85,7 +85,7 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 		}
 	}
 	for _, l := range a.Later {
-		_, err := w.insertJob(to.message, l.Destination, a.Flow(), l.At, len(a.Message.Raw()), store.WholeMessage)
+		_, err := w.insertJob(to.message, l.Destination, a.Flow(), l.At, len(a.Message.Raw()), store.WholeMessage(l.At))
 		if err != nil {
 			return gateway.Accepted{}, err
 		}

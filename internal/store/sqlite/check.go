@@ -239,7 +239,7 @@ var queueing = []nothing{
 			AND j.destination = CASE WHEN d.agent <> 0 THEN ?2 || d.agent ELSE substr(d.address, instr(d.address, '@') + 1) END)`,
 		[]any{int(gateway.Queued), gateway.KindPush.Prefix()}},
 	{"jobs", "every job has its message and something to carry", "jobs without their message or without a delivery",
-		`SELECT count(*) FROM job j WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = j.message AND m.body IS NOT NULL)
+		`SELECT count(*) FROM job j WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = j.message AND (m.body IS NOT NULL OR j.destination IN (?5, ?6)))
 			OR destination NOT IN (?2, ?5, ?6) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id AND d.state = ?1)
 			OR destination = ?2 AND CASE WHEN json_valid(payload) THEN coalesce(json_array_length(payload, '$.failed'), 0) = 0
 				OR EXISTS (SELECT 1 FROM json_each(payload, '$.failed') f WHERE NOT EXISTS

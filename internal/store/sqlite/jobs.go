@@ -127,7 +127,7 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 
 // parcel completes a job with its message and recipients.
 func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) (gateway.Parcel, error) {
-	p := gateway.Parcel{Job: j.Job}
+	p := gateway.Parcel{Job: j.Job, At: j.At()}
 	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+
 		`?3) FROM message m WHERE m.id = ?2`, func(s *sqlite3.Stmt) error {
 		p.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+1))

@@ -245,13 +245,21 @@ func (w *writer) lookAt(row int64, at time.Time) error {
 	return err
 }
 
-// purgeBody deletes the body, unless a job still needs it for a report.
+// purgeBody deletes the body, unless a job still needs it for a report. The end of a
+// message that nobody can take any more is no work.
 func (w *writer) purgeBody(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
-	if busy, err := w.hasJob(m.Row); busy || err != nil {
+	if busy, err := w.needsBody(m.Row); busy || err != nil {
 		return err
 	}
 	if err := w.dropBody(m, did); err != nil {
 		return err
+	}
+	if !m.Open() {
+		_, err := w.exec(`DELETE FROM job WHERE id IN (SELECT id FROM job INDEXED BY job_message
+				WHERE message = ? AND destination = ?) AND lease IS NULL`, m.Row, string(gateway.Expiries))
+		if err != nil {
+			return err
+		}
 	}
 	return w.hold(m, &cursor.Times) // with the key that was only in the body
 }
@@ -273,9 +281,9 @@ func (w *writer) purgeRest(m *store.Aged, cursor *store.PurgeCursor, did *gatewa
 	return err
 }
 
-// hasJob reports whether the message has a job.
-func (c *statements) hasJob(row int64) (has bool, err error) {
-	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? LIMIT 1`, func(*sqlite3.Stmt) error {
+// needsBody reports whether the message has a job that needs its body.
+func (c *statements) needsBody(row int64) (has bool, err error) {
+	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? AND `+store.NeedBody+` LIMIT 1`, func(*sqlite3.Stmt) error {
 		has = true
 		return nil
 	}, row)
@@ -310,12 +318,13 @@ func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 }
 
 // forget removes a message without a body, and all rows that refer to it. stays reports
-// whether it is still there. It stays while one of its keys is stored. It also stays
+// whether it is still there. It stays while one of its keys is stored, or a job waits. It also stays
 // while it is the newest: the next numbers are counted from the highest row, and none
 // is given out twice.
 func (w *writer) forget(row int64, did *gateway.Purged) (stays bool, err error) {
 	err = w.query(`SELECT body IS NOT NULL OR id = ?2 OR EXISTS (SELECT 1 FROM delivery WHERE message = ?1 AND seq = ?3)
 				OR EXISTS (SELECT 1 FROM dedup WHERE message = ?1 AND used IS NOT NULL)
+				OR EXISTS (SELECT 1 FROM job INDEXED BY job_message WHERE message = ?1)
 			FROM message WHERE id = ?1`, func(s *sqlite3.Stmt) error {
 		stays = s.ColumnBool(0)
 		return nil

@@ -24,6 +24,8 @@ func purging() []promise {
 		{"what is not decided stays", undecidedStays},
 		{"what went elsewhere goes after its own time", sentBodiesGo},
 		{"a body that a report needs stays", reportedBodyStays},
+		{"later work keeps no body, and the end of a message no longer waits when nobody can take it",
+			laterWaitsWithoutBody},
 		{"a retry to recipients elsewhere brings the body back", purgedComesBackElsewhere},
 		{"what is younger stays", youngerStays},
 		{"the domains whose last message is older go", peersGo},
@@ -340,6 +342,54 @@ func reportedBodyStays(w *world) {
 	w.fail(gateway.Reports, w.now())
 	w.purge(keep, w.later(2*keep.Status+gateway.LookTime))
 	w.absent(alice, id)
+}
+
+// laterWaitsWithoutBody: the bodies of messages with later work go like any other.
+func laterWaitsWithoutBody(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	far := func(to gateway.Destination) (amtp.MessageID, time.Time) {
+		a := w.acceptance(letter{from: alice, to: []person{bob}})
+		at := a.ReceivedAt.Add(365 * 24 * time.Hour)
+		a.Later = []gateway.Later{{Destination: to, At: at}}
+		got, err := w.store.Accept(w.ctx, a)
+		w.works("Accept", err)
+		return got.ID, at
+	}
+	asked, due := far(gateway.Deadlines)
+	ended, _ := far(gateway.Expiries)
+	open, end := far(gateway.Expiries)
+	w.newest(alice, bob)
+	w.ack(bob, asked)
+	at := w.ack(bob, ended).At
+	w.purge(keep, at.Add(keep.Acknowledged-time.Second))
+	same(w, "body before its end", w.hasBody(alice, ended), true)
+	w.purge(keep, at.Add(keep.Acknowledged))
+	same(w, "body with a deadline", w.hasBody(alice, asked), false)
+	same(w, "body of what is acknowledged", w.hasBody(alice, ended), false)
+	same(w, "the end of the message that is open", w.oneJob(gateway.Expiries).Message, open)
+	w.purge(keep, w.later(2*keep.Status))
+	w.absent(alice, ended)
+	same(w, "body of what is open", w.hasBody(alice, open), false)
+	p := w.claimOne(gateway.Deadlines, due)
+	same(w, "message of the deadline", p.Envelope.ID, asked)
+	w.sameTime("its time", p.At, due)
+	again := due.Add(time.Minute)
+	w.works("Settle", w.store.Settle(w.ctx, gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: due, Due: again,
+		Code: amtp.CodeTemporaryFailure, Reason: "not yet"}))
+	p = w.claimOne(gateway.Deadlines, again)
+	w.sameTime("its time after an attempt", p.At, due)
+	w.works("Settle", w.store.Settle(w.ctx, gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: again,
+		Results: []gateway.Result{{Event: gateway.Success}}}))
+	p = w.claimOne(gateway.Expiries, end)
+	_, err := w.store.EndMessage(w.ctx, p.Envelope.ID, end)
+	w.works("EndMessage", err)
+	same(w, "state", w.read(alice, open).Deliveries[0].State, gateway.Expired)
+	same(w, "dead letters without a body", len(w.dead(gateway.DeadFilter{})), 0)
+	w.works("Settle", w.store.Settle(w.ctx, gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: end,
+		Results: []gateway.Result{{Event: gateway.Success}}}))
+	w.purge(keep, end.Add(2*keep.Status))
+	w.absent(alice, asked)
+	w.absent(alice, open)
 }
 
 func purgedComesBackElsewhere(w *world) {
