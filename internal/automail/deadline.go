@@ -23,7 +23,9 @@ type Mail interface {
 // recipient, and nothing else. It is the courier of the jobs for gateway.Deadlines.
 //
 // A message whose recipients have all answered gets no notice. A later answer arrives like
-// any other.
+// any other. An answer counts for the recipient that sent it. One from another address is
+// listed too, and counts for the recipients for which its sender may have answered: see
+// answeredFor.
 type Deadline struct {
 	Acceptor gateway.Acceptor
 	Store    Mail
@@ -76,6 +78,23 @@ func (d *Deadline) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	return deliver(ctx, d.Acceptor, &p, m, "the notice")
 }
 
+// answeredFor reports whether one of the others, who are no recipients, may have answered
+// for the recipient: a member of a shared mailbox here, or somebody in its domain for an
+// address elsewhere, which may be a group.
+func (d *Deadline) answeredFor(r *gateway.Delivery, others []amtp.Address) bool {
+	if len(others) == 0 {
+		return false
+	}
+	if r.Agent == 0 {
+		return slices.ContainsFunc(others, func(a amtp.Address) bool { return a.Domain() == r.Recipient.Domain() })
+	}
+	box, err := d.Store.Agent(r.Agent)
+	return err == nil && box.Kind == gateway.SharedMailbox && slices.ContainsFunc(box.Members, func(id gateway.AgentID) bool {
+		member, err := d.Store.Agent(id)
+		return err == nil && slices.ContainsFunc(others, member.Address.Equal)
+	})
+}
+
 // notice is the notice of a job, nil when every recipient has answered.
 func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Address) (*amtp.Message,
 	error) {
@@ -88,12 +107,22 @@ func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Addres
 	if err != nil {
 		return nil, err
 	}
+	others := slices.DeleteFunc(slices.Clone(answered), func(a amtp.Address) bool {
+		return a.Equal(to) || gateway.IsReserved(a.Local()) ||
+			slices.ContainsFunc(rec.Deliveries, func(r gateway.Delivery) bool { return r.Recipient.Equal(a) })
+	})
 	s := silence{Version: amtp.Version, MessageType: amtp.TypeAnswerDeadline, OriginalMessageID: id,
 		OriginalSubject: rec.Subject, AnswerBy: amtp.Time{Time: p.At}, Answered: []amtp.Address{}, Waiting: []known{}}
+	for _, a := range others {
+		s.Answered = append(s.Answered, a)
+	}
 	for i := range rec.Deliveries {
 		r := rec.Deliveries[i].Status()
 		if slices.ContainsFunc(answered, r.Address.Equal) {
 			s.Answered = append(s.Answered, r.Address)
+			continue
+		}
+		if d.answeredFor(&rec.Deliveries[i], others) {
 			continue
 		}
 		s.Waiting = append(s.Waiting, known{Address: r.Address, Status: r.Status, Read: r.Read,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -145,6 +146,95 @@ func TestDeadlineIsSilent(t *testing.T) {
 				if page.Messages[i].Class == gateway.ClassGateway {
 					t.Errorf("a notice was written: %s", page.Messages[i].Subject)
 				}
+			}
+		})
+	}
+}
+
+// mailbox registers the shared mailbox support with members.
+func (w *world) mailbox(members ...gateway.Agent) {
+	w.t.Helper()
+	box := gateway.Agent{Address: w.address("support@a.example"), DeliveryMode: "pull", Kind: gateway.SharedMailbox,
+		CreatedAt: w.now, LastActive: w.now}
+	for _, m := range members {
+		box.Members = append(box.Members, m.ID)
+	}
+	if _, err := w.store.AddAgent(context.Background(), box, gateway.Key{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// answerFrom has an address in another domain answer a message of alice.
+func (w *world) answerFrom(address string, id amtp.MessageID) {
+	w.t.Helper()
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil,
+		`{"sender":%q,"recipients":["alice@a.example"],"payload":1,"in_reply_to":%q}`, address, id))
+	if refused != nil {
+		w.t.Fatal(refused)
+	}
+	alice := []gateway.Recipient{{Agent: w.alice.ID}}
+	_, err := w.store.Accept(context.Background(), gateway.Acceptance{Message: m, Recipients: alice,
+		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: m.Sender, Class: gateway.ClassDomain,
+			ReceivedAt: w.now, Timestamp: w.now, InReplyTo: id}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestDeadlineCountsMembers: who answers in its own name counts for the mailbox or the
+// group that was asked, and for no other recipient.
+func TestDeadlineCountsMembers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		to                []string
+		answer            []string
+		answered, waiting []string // no notice when waiting is nil
+	}{
+		"a member of the mailbox": {to: []string{"support@a.example"}, answer: []string{"bob@a.example"}},
+		"a member, and an agent is silent": {to: []string{"support@a.example", "carol@a.example"},
+			answer:   []string{"bob@a.example"},
+			answered: []string{"bob@a.example"}, waiting: []string{"carol@a.example"}},
+		"no member": {to: []string{"support@a.example"}, answer: []string{"carol@a.example"},
+			answered: []string{"carol@a.example"}, waiting: []string{"support@a.example"}},
+		"the asker itself": {to: []string{"support@a.example"}, answer: []string{"alice@a.example"},
+			answered: []string{}, waiting: []string{"support@a.example"}},
+		"somebody of the other domain": {to: []string{"team@b.example"}, answer: []string{"x@b.example"}},
+		"a third domain": {to: []string{"team@b.example"}, answer: []string{"x@c.example"},
+			answered: []string{"x@c.example"}, waiting: []string{"team@b.example"}},
+		"a gateway": {to: []string{"team@b.example"}, answer: []string{"mailer-daemon@b.example"},
+			answered: []string{}, waiting: []string{"team@b.example"}},
+		"a recipient only for itself": {to: []string{"x@b.example", "y@b.example"}, answer: []string{"y@b.example"},
+			answered: []string{"y@b.example"}, waiting: []string{"x@b.example"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			here := map[string]gateway.Agent{"alice@a.example": w.alice, "bob@a.example": w.agent("bob", "pull"),
+				"carol@a.example": w.agent("carol", "pull")}
+			w.mailbox(here["bob@a.example"])
+			id := w.ask(noon.Add(time.Minute), tc.to...)
+			for _, a := range tc.answer {
+				if agent, local := here[a]; local {
+					w.answer(agent, id)
+				} else {
+					w.answerFrom(a, id)
+				}
+			}
+			w.tell()
+			list := w.notices()
+			if tc.waiting == nil {
+				if len(list) != 0 {
+					t.Errorf("notices = %v, want none", list)
+				}
+				return
+			}
+			if len(list) != 1 {
+				t.Fatalf("%d notices, want one", len(list))
+			}
+			var waiting []string
+			for _, k := range list[0]["waiting"].([]any) {
+				waiting = append(waiting, k.(map[string]any)["address"].(string))
+			}
+			if fmt.Sprint(list[0]["answered"]) != fmt.Sprint(tc.answered) || !slices.Equal(waiting, tc.waiting) {
+				t.Errorf("answered %v, waiting %v; want %v and %v", list[0]["answered"], waiting, tc.answered, tc.waiting)
 			}
 		})
 	}
