@@ -82,7 +82,15 @@ func (c *call) fail(err error) {
 }
 
 // refuses returns the status and the body of an error answer, and logs the failure.
+//
+// A right that ended during the call is refused as it would be now: the key may be good, and
+// only a membership have ended.
 func (c *call) refuses(err error) (int, refusal) {
+	if errors.Is(err, gateway.ErrRevoked) {
+		if now := c.recheck(); now != nil {
+			err = now
+		}
+	}
 	e := gateway.Refusal(err)
 	c.refused = true
 	status, known := statuses[e.Code]

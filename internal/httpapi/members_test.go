@@ -62,6 +62,40 @@ func TestSharedMailbox(t *testing.T) {
 	w.wants("its answer after he left", w.do("GET", "/v1/messages/"+answer, "", w.as("bob")), 404, "MESSAGE_NOT_FOUND")
 }
 
+// TestMemberLeavesWhileWaiting: a member that waits at the inbox when it is removed is
+// refused as a new call of it is. Its key is good.
+func TestMemberLeavesWhileWaiting(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, name := range []string{"alice", "bob"} {
+		w.agent(name)
+	}
+	w.share("mailbox", "support", `"alice","bob"`)
+	const box = "/v1/inbox/support@localhost"
+	w.keys["support"] = w.keys["bob"]
+	stream := w.follow("support", "")
+	stream.next()
+	polled, claimed := make(chan answer, 1), make(chan answer, 1)
+	go func() { polled <- w.do("GET", box+"?wait=6s", "", w.as("bob")) }()
+	go func() { claimed <- w.do("POST", box+"/claim", `{"wait":"6s"}`, w.as("bob")) }()
+	// A test cannot see that the calls wait. These messages give them time to do so. A call
+	// that comes even later is refused at once.
+	for range 50 {
+		w.send("alice", "alice", `1`)
+	}
+	w.wants("bob leaves", w.do("PATCH", "/v1/admin/agents/support", `{"remove_members":["bob"]}`,
+		"X-Admin-Key: "+w.admin), 200, "")
+	w.send("alice", "support", `1`)
+	e, _ := stream.next()
+	if e.kind != "error" || !strings.Contains(e.data, `"ACCESS_DENIED"`) {
+		t.Errorf("the stream ended with %+v, want the error ACCESS_DENIED", e)
+	}
+	w.wants("a wait", <-polled, 403, "ACCESS_DENIED")
+	w.wants("a claim", <-claimed, 403, "ACCESS_DENIED")
+	w.wants("a new call", w.do("GET", box, "", w.as("bob")), 403, "ACCESS_DENIED")
+	w.wants("the key", w.do("GET", "/v1/whoami", "", w.as("bob")), 200, "")
+}
+
 func TestMembersAreRefused(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
