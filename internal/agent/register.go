@@ -163,8 +163,8 @@ func exists(address amtp.Address, kind gateway.AgentKind) *amtp.Error {
 	message := fmt.Sprintf("The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over",
 		address, address.Local())
 	if kind != gateway.SingleAgent {
-		message = fmt.Sprintf("The %s %s exists already. Change its members with: amtp %[1]s add %[3]s MEMBER", kind, address,
-			address.Local())
+		message = fmt.Sprintf("The %s %s exists already. Change its members with: amtp %[1]s add %[3]s MEMBER", kind,
+			address, address.Local())
 	}
 	return amtp.Errorf(amtp.CodeConflict, "%s", message).With("error", "agent already exists: "+address.String())
 }

@@ -85,7 +85,7 @@ func send(ann *amtp.ClientWithResponses, from, to, name string) string {
 }
 
 func ask(ann *amtp.ClientWithResponses, id string) {
-	a, err := ann.GetMessageStatusWithResponse(ctx, id)
+	a, err := ann.GetMessageStatusWithResponse(ctx, id, nil)
 	check("status", err)
 	status := must("status", a.JSON200, a.Body, a.Status())
 	next := "null"
@@ -119,7 +119,7 @@ func read(bob *amtp.ClientWithResponses, to, id string) {
 }
 
 func look(ann *amtp.ClientWithResponses, id, name string) {
-	a, err := ann.GetMessageStatusWithResponse(ctx, id)
+	a, err := ann.GetMessageStatusWithResponse(ctx, id, nil)
 	check("status", err)
 	at := must("status", a.JSON200, a.Body, a.Status()).Recipients[0]
 	fmt.Printf("status: read %t, acknowledged %t\n", *at.Read, *at.Acknowledged)
@@ -140,7 +140,7 @@ func refusals(ann *amtp.ClientWithResponses, from, to string) {
 	i, err := ann.ReadInboxWithResponse(ctx, to, nil)
 	check("another's inbox", err)
 	refused("another's inbox", i.JSON403, i.StatusCode())
-	m, err := ann.GetMessageWithResponse(ctx, "/")
+	m, err := ann.GetMessageWithResponse(ctx, "/", nil)
 	check("no path", err)
 	refused("no path", m.JSON404, m.StatusCode())
 }
