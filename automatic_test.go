@@ -30,7 +30,7 @@ func TestAutomaticByType(t *testing.T) {
 	for payload, want := range map[string]bool{
 		`{"message_type":"delivery_failure"}`: true, `{"a":1,"message_type":"receipts"}`: true,
 		`{"message_type":"answer_deadline"}`: true, `{"message_type":"re\u0063eipts"}`: true,
-		`{"message_type":""}`: false,
+		`{"message_type":""}`:      false,
 		`{"message_type":"order"}`: false, `{"message_type":1}`: false, `{"Message_Type":"receipts"}`: false,
 		`"receipts"`: false, `[]`: false, ``: false, `null`: false,
 	} {
