@@ -35,28 +35,24 @@ type filterFlags struct{ from, thread, answers string }
 
 func (f *filterFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "", "only messages from this `ADDRESS`")
+	flags.StringVar(&f.from, "from", "", "only messages from this `ADDRESS`, or name of your domain")
 	flags.StringVar(&f.thread, "thread", "", "only messages of the thread that has this `ID`, or a message with it")
 	flags.StringVar(&f.answers, "in-reply-to", "", "only answers to the message with this `ID`")
 }
 
-// query adds the flags to a claim.
-func (f *filterFlags) query(self amtp.Address, q *amtp.ClaimQuery) (err error) {
-	if f.from != "" {
-		list, err := recipients([]string{f.from}, &profile.Identity{Address: self.String()})
-		if err != nil || len(list) != 1 {
-			return usageErrorf("--from needs one address, such as alice@example.com.")
-		}
-		q.From = list[0]
+// chosen adds the flags to a claim.
+func (p *program) chosen(ctx context.Context, id *profile.Identity, f *filterFlags, q *amtp.ClaimQuery) (err error) {
+	if q.From, err = p.author(ctx, id, f.from); err != nil {
+		return err
 	}
-	for name, id := range map[string]struct {
+	for name, given := range map[string]struct {
 		text string
 		into *amtp.MessageID
 	}{"--thread": {f.thread, &q.Thread}, "--in-reply-to": {f.answers, &q.InReplyTo}} {
-		if id.text == "" {
+		if given.text == "" {
 			continue
 		}
-		if *id.into, err = amtp.ParseMessageID(id.text); err != nil {
+		if *given.into, err = amtp.ParseMessageID(given.text); err != nil {
 			return usageErrorf("%s: %v.", name, err)
 		}
 	}
@@ -78,7 +74,7 @@ func (p *program) claimCommand() *cobra.Command {
 		}
 		self, err := p.selfOf(ctx, id)
 		if err == nil {
-			err = f.query(self, &q)
+			err = p.chosen(ctx, id, &f, &q)
 		}
 		if err != nil {
 			return err

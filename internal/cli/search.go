@@ -53,10 +53,8 @@ func (p *program) searchCommand() *cobra.Command {
 		if err := l.check(cmd); err != nil {
 			return err
 		}
-		if from != "" {
-			if q.From, err = amtp.ParseAddress(from); err != nil {
-				return usageErrorf("--from: %v.", err)
-			}
+		if q.From, err = p.author(ctx, id, from); err != nil {
+			return err
 		}
 		if q.Since, err = p.sinceTime(since); err != nil {
 			return err
@@ -76,7 +74,7 @@ func (p *program) searchCommand() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	l.flags(cmd, 20, "messages", false)
-	flags.StringVar(&from, "from", "", "only those from this `ADDRESS`")
+	flags.StringVar(&from, "from", "", "only those from this `ADDRESS`, or name of your domain")
 	flags.StringVar(&since, "since", "", "only those since this `TIME`: 2026-11-30, 2026-11-30T17:00:00Z, 36h or 30d ago")
 	flags.StringVar(&q.Schema, "schema", "", "only those with this `SCHEMA`, or with one that begins like a pattern with * at its end")
 	p.mailboxFlag(cmd)

@@ -39,7 +39,7 @@ type conditions struct{ answers, from, thread string }
 func (w *conditions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&w.answers, "for", "", "only answers to the message `ID`")
-	flags.StringVar(&w.from, "from", "", "only messages from this `ADDRESS`")
+	flags.StringVar(&w.from, "from", "", "only messages from this `ADDRESS`, or name of your domain")
 	flags.StringVar(&w.thread, "thread", "", "only messages of the conversation that the message `ID` belongs to")
 }
 
@@ -49,13 +49,32 @@ func (p *program) wants(ctx context.Context, id *profile.Identity, w *conditions
 	if answers, err = p.meant(ctx, id, w.answers); err != nil {
 		return answers, from, thread, err
 	}
-	if thread, err = p.meant(ctx, id, w.thread); err != nil || w.from == "" {
-		return answers, from, thread, err
-	}
-	if from, err = amtp.ParseAddress(w.from); err != nil {
-		err = usageErrorf("--from: %v.", err)
+	if thread, err = p.meant(ctx, id, w.thread); err == nil {
+		from, err = p.author(ctx, id, w.from)
 	}
 	return answers, from, thread, err
+}
+
+// author returns the address that --from names, the zero address for none. A name alone
+// is an agent of the user's own domain.
+func (p *program) author(ctx context.Context, id *profile.Identity, from string) (a amtp.Address, err error) {
+	if from = strings.TrimSpace(from); from == "" {
+		return a, nil
+	}
+	if amtp.CheckName(from) == nil {
+		if err = id.Need(profile.MemberGateway, profile.MemberKey); err != nil {
+			return a, err
+		}
+		self, err := p.self(ctx, id)
+		if err != nil {
+			return a, err
+		}
+		from += "@" + string(self.Domain())
+	}
+	if a, err = amtp.ParseAddress(from); err != nil {
+		err = usageErrorf("--from: %v.", err)
+	}
+	return a, err
 }
 
 // meant returns the message that the user names. A whole id is taken as it is, so that a

@@ -20,9 +20,10 @@ const watchHelp = `Print each message as it enters the inbox, one line of JSON e
 messages that wait there; with --after CURSOR behind one, with --new with those that come
 from now on. With --full a line has the content too.
 
-It goes on until you end it (Ctrl-C, exit code 0), even while the gateway is
-restarted, and prints each message once. A program that remembers the last "cursor" continues
-there with --after. Nothing is changed: a message stays in the inbox until "amtp ack".
+It goes on until you end it (Ctrl-C, exit code 0) or nobody reads its output any more,
+even while the gateway is restarted, and prints each message once. A program that
+remembers the last "cursor" continues there with --after. Nothing is changed: a message
+stays in the inbox until "amtp ack".
 With --timeout it ends by itself: exit code 7 says that nothing came.`
 
 const watchExamples = `  amtp watch
@@ -77,6 +78,15 @@ func (p *program) watch(ctx context.Context, id *profile.Identity, q amtp.EventQ
 	self, err := p.self(ctx, id)
 	if err != nil {
 		return err
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if f, ok := p.out.w.(*os.File); ok {
+		go func() {
+			if readerGone(ctx, f) {
+				end()
+			}
+		}()
 	}
 	q.Away = func(error) bool {
 		p.isAway()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,21 +23,27 @@ const workHelp = `Run a command for each message of the inbox, for ever. The mes
 command gets it as JSON on its standard input. When it ends with exit code 0, the
 message is acknowledged; otherwise it is given back, and tried again after a pause
 that grows with each attempt. While the command runs, its lease is extended. When the
-lease is lost all the same, the command is stopped and nothing is acknowledged.
+lease is lost all the same, the command is stopped and nothing is acknowledged. A
+program that the command leaves behind has 10 seconds to close its output.
 
-The command is started as it is written after "--", by no shell. Besides the
-environment of amtp it gets AMTP_MESSAGE_ID, AMTP_SENDER, AMTP_SUBJECT, AMTP_THREAD,
-AMTP_IN_REPLY_TO, AMTP_TRUST, AMTP_SCHEMA, AMTP_RECIPIENT, AMTP_ATTEMPT and AMTP_LEASE.
+The command is started as it is written after "--", by no shell. It gets AMTP_MESSAGE_ID,
+AMTP_SENDER, AMTP_SUBJECT, AMTP_THREAD, AMTP_IN_REPLY_TO, AMTP_TRUST, AMTP_SCHEMA,
+AMTP_RECIPIENT, AMTP_ATTEMPT and AMTP_LEASE, and the environment of amtp without
+AMTP_ADMIN_KEY and AMTP_DATABASE_URL. So it has AMTP_API_KEY only if you set that. The
+saved key of a profile is in the config file, which the command can read as you can.
 What the message says is data, whoever wrote it: a command that hands it to a shell or
 to an assistant as an instruction obeys a stranger. Look at AMTP_TRUST.
 
 With --reply the standard output of a command that succeeded is sent as the answer: a
-JSON object as it is, anything else as text. It is sent once, however often the
-message is tried, to a proven sender (Trust: local or verified), and never as an answer
-to an automatic message.
+JSON object as it is, anything else as text. It goes where "amtp reply" would send it,
+with the same subject. It is sent once, however often the message is tried, to a proven
+sender (Trust: local or verified), and never as an answer to an automatic message. When
+nobody has the sender's address any more, the message is rejected. After any other
+refusal of the answer the message is given back.
 
-SIGINT and SIGTERM end the work: running commands get SIGTERM and some seconds, and
-their messages are given back. The work survives restarts of the gateway. Several may
+SIGINT and SIGTERM end the work with exit code 0. Running commands get SIGTERM, and
+SIGKILL after 10 seconds. Their messages are given back at once, whatever their exit
+codes are, and may be claimed again. The work survives restarts of the gateway. Several may
 work on one inbox. "amtp agent update --max-deliveries N" bounds the attempts.`
 
 const workExamples = `  amtp work -- ./print-label
@@ -86,7 +93,7 @@ func (p *program) workCommand() *cobra.Command {
 			return err
 		}
 		if w.self, err = p.selfOf(ctx, id); err == nil {
-			err = f.query(w.self, &w.query)
+			err = p.chosen(ctx, id, &f, &w.query)
 		}
 		if err != nil {
 			return err
@@ -174,6 +181,13 @@ func (w *worker) begins() bool {
 	return w.most == 0 || w.begun <= w.most
 }
 
+// first reports whether no command has ended yet.
+func (w *worker) first() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun <= w.parallel
+}
+
 // claim waits for a message. It returns nil when ctx has ended.
 func (w *worker) claim(ctx context.Context) (*amtp.InboxMessage, error) {
 	q := w.query
@@ -192,7 +206,7 @@ func (w *worker) claim(ctx context.Context) (*amtp.InboxMessage, error) {
 		case err == nil:
 			answered, told = true, false
 		case !away(err) && !errors.Is(err, context.DeadlineExceeded) ||
-			!answered && w.begun <= w.parallel && w.p.now().Sub(began) > goneTime:
+			!answered && w.first() && w.p.now().Sub(began) > goneTime:
 			return nil, err
 		case !told:
 			w.note("The gateway is away; the work goes on when it is back.\n")
@@ -227,30 +241,51 @@ func (w *worker) handle(ctx context.Context, m *amtp.InboxMessage) error {
 	l := w.hold(ctx, m)
 	defer l.end()
 	out, failed := w.execute(ctx, l, m)
+	if failed == "" && w.reply && l.lost() == nil {
+		var refused bool
+		if failed, refused = w.answer(l, m, out); refused {
+			w.note("Message %s: %s; it is rejected.\n", render.MessageID(m.MessageID), render.Clean(failed))
+			return w.ended(l, l.finish(func(ctx context.Context) error {
+				_, err := w.c.Reject(ctx, w.self, m.MessageID, m.Lease.Token, reasonOf(failed))
+				return err
+			}))
+		}
+	}
 	switch {
 	case l.lost() != nil:
-		w.note("Message %s: the lease was lost, so nothing was acknowledged: %s\n", render.MessageID(m.MessageID),
-			render.Clean(l.lost().Error()))
-		return fatal(l.lost())
-	case failed == "" && w.reply:
-		failed = w.answer(l, m, out)
-	}
-	if failed != "" {
-		delay := retryAfter(m.Lease.Attempt)
-		if ctx.Err() != nil {
-			delay = 0
-		}
-		w.note("Message %s: %s; it may be tried again after %v.\n", render.MessageID(m.MessageID),
-			render.Clean(failed), delay)
-		return l.finish(func(ctx context.Context) error {
-			_, err := w.c.Nack(ctx, w.self, m.MessageID, m.Lease.Token, delay, failed)
+		return w.ended(l, l.lost())
+	case failed == "":
+		return w.ended(l, l.finish(func(ctx context.Context) error {
+			_, err := w.c.AckClaimed(ctx, w.self, m.MessageID, m.Lease.Token)
 			return err
-		})
+		}))
 	}
-	return l.finish(func(ctx context.Context) error {
-		_, err := w.c.AckClaimed(ctx, w.self, m.MessageID, m.Lease.Token)
+	delay := retryAfter(m.Lease.Attempt)
+	if ctx.Err() != nil {
+		delay = 0
+	}
+	w.note("Message %s: %s; it may be tried again after %v.\n", render.MessageID(m.MessageID),
+		render.Clean(failed), delay)
+	return w.ended(l, l.finish(func(ctx context.Context) error {
+		_, err := w.c.Nack(ctx, w.self, m.MessageID, m.Lease.Token, delay, reasonOf(failed))
 		return err
-	})
+	}))
+}
+
+// ended says what became of a lease that could not be ended as it should. It returns an
+// error that ends the work.
+func (w *worker) ended(l *held, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case l.lost() != nil:
+		w.note("Message %s: the lease was lost, so nothing was acknowledged: %s\n",
+			render.MessageID(l.m.MessageID), render.Clean(w.p.explain(err).message))
+	default:
+		w.note("Message %s: %s It returns when its lease ends.\n", render.MessageID(l.m.MessageID),
+			render.Clean(w.p.explain(err).message))
+	}
+	return fatal(err)
 }
 
 // retryAfter returns the pause before the next attempt: 5 seconds, doubled each time.
@@ -268,39 +303,42 @@ func fatal(err error) error {
 	return nil
 }
 
-// answer sends the output of the command to the sender of a message. It returns why that
-// was not possible, "" if it was, or if the message gets no answer.
-func (w *worker) answer(l *held, m *amtp.InboxMessage, out []byte) (failed string) {
+// answer sends the output of the command to where "amtp reply" would send it. It returns
+// why that was not possible, "" if it was, or if the message gets no answer. gone says that
+// it never will be: there is no such recipient.
+func (w *worker) answer(l *held, m *amtp.InboxMessage, out []byte) (failed string, gone bool) {
 	original := amtp.Message{Headers: m.Headers, Payload: m.Payload, ResponseType: m.ResponseType}
-	if original.Automatic() || !proven(m.Trust) || m.Sender.Equal(w.self) {
+	received := stored(m)
+	if original.Automatic() || m.Sender.Equal(w.self) || w.p.answerable(received, w.self, replying{}) != nil {
 		w.note("Message %s gets no answer: it is automatic, or nobody proved who sent it.\n",
 			render.MessageID(m.MessageID))
-		return ""
+		return "", false
 	}
 	payload := json.RawMessage(out)
 	var object map[string]json.RawMessage
 	if json.Unmarshal(out, &object) != nil || object == nil {
 		text, err := json.Marshal(map[string]string{"text": string(out)})
 		if err != nil {
-			return "the answer cannot be written: " + err.Error()
+			return "the answer cannot be written: " + err.Error(), false
 		}
 		payload = text
 	}
+	w.mu.Lock() // it may tell the user something
+	to := w.p.answerTo(received, w.self, replying{})
+	w.mu.Unlock()
 	err := l.finish(func(ctx context.Context) error {
-		_, err := w.c.Send(ctx, amtp.Message{Sender: w.self, Recipients: []amtp.Address{m.Sender}, Subject: m.Subject,
+		_, err := w.c.Send(ctx, amtp.Message{Sender: w.self, Recipients: to, Subject: prefixed("Re: ", m.Subject),
 			InReplyTo: m.MessageID, Payload: payload, Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`),
 			IdempotencyKey: "work-reply-" + string(m.MessageID)})
-		var sent *amtp.Error
-		if errors.As(err, &sent) && sent.Code == amtp.CodeIdempotencyKeyReused {
-			return nil // an earlier attempt sent an answer
-		}
 		return err
 	})
-	if err == nil {
-		err = l.lost()
+	var refused *amtp.Error
+	switch {
+	case err == nil:
+		return "", false
+	case errors.As(err, &refused) && refused.Code == amtp.CodeIdempotencyKeyReused:
+		return "", false // an earlier attempt sent an answer
 	}
-	if err != nil {
-		return fmt.Sprintf("the answer was not sent: %v", err)
-	}
-	return ""
+	return fmt.Sprintf("the answer was not sent: %s", strings.TrimSuffix(w.p.explain(err).message, ".")),
+		refused != nil && (refused.Code == amtp.CodeAgentUnknown || refused.Code == amtp.CodeRecipientNotFound)
 }

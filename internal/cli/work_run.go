@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 type held struct {
 	w     *worker
 	m     *amtp.InboxMessage
+	asked context.Context // ends when the user ends the work
 	ctx   context.Context // ends when the lease is lost or ended; a signal does not end it
 	stop  context.CancelFunc
 	ended sync.WaitGroup
@@ -31,7 +33,7 @@ type held struct {
 
 // hold begins to extend the lease on a message.
 func (w *worker) hold(ctx context.Context, m *amtp.InboxMessage) *held {
-	l := &held{w: w, m: m, until: w.p.now().Add(w.query.Visibility)}
+	l := &held{w: w, m: m, asked: ctx, until: w.p.now().Add(w.query.Visibility)}
 	l.ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	l.ended.Go(l.extend)
 	return l
@@ -95,19 +97,26 @@ func (l *held) extend() {
 }
 
 // finish makes a call under the lease, again while the gateway is away and the lease is
-// held. It returns an error that ends the work.
+// held. Once the user has ended the work, it tries only for some seconds more. A refusal
+// leaves the lease as it is, unless the gateway says that the lease is lost.
 func (l *held) finish(do func(context.Context) error) error {
-	for {
+	for began := l.w.p.now(); ; {
 		ctx, cancel := l.w.limited(l.ctx, 0)
 		err := do(ctx)
 		cancel()
+		var refused *amtp.Error
 		switch {
-		case err == nil || l.lost() != nil:
+		case err == nil:
 			return nil
-		case !away(err) && !errors.Is(err, context.DeadlineExceeded):
-			l.w.note("Message %s: %v\n", l.m.MessageID, l.w.p.explain(err).message)
+		case l.lost() != nil:
+			return l.lost()
+		case errors.As(err, &refused) && (refused.Code == amtp.CodeLeaseLost || refused.Code == amtp.CodeLeaseHeld):
 			l.lose(err)
-			return fatal(err)
+			return err
+		case !away(err) && !errors.Is(err, context.DeadlineExceeded):
+			return err
+		case l.asked.Err() != nil && l.w.p.now().Sub(began) > stopTime:
+			return err
 		}
 		_ = pause(l.ctx, time.Second)
 	}
@@ -118,7 +127,7 @@ func (l *held) finish(do func(context.Context) error) error {
 func (w *worker) execute(ctx context.Context, l *held, m *amtp.InboxMessage) (out []byte, failed string) {
 	cmd := exec.Command(w.command[0], w.command[1:]...)
 	cmd.Stdin = bytes.NewReader(append(bytes.Clone(m.Raw), '\n'))
-	cmd.Env = append(append([]string(nil), w.p.environ...), environmentOf(w.self, m)...)
+	cmd.Env = append(withoutSecrets(w.p.environ), environmentOf(w.self, m)...)
 	cmd.WaitDelay = stopTime // for programs that it started and that keep its output open
 	var answer bounded
 	cmd.Stdout, cmd.Stderr = &shared{w: w, to: w.p.stdout}, &shared{w: w, to: w.p.stderr}
@@ -137,13 +146,17 @@ func (w *worker) execute(ctx context.Context, l *held, m *amtp.InboxMessage) (ou
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		if err = stopGroup(cmd, done); err != nil {
-			return nil, "the worker was stopped"
-		}
+		err = stopGroup(cmd, done)
 	case <-l.ctx.Done():
 		err = stopGroup(cmd, done)
 	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it succeeded, and a program that it left behind keeps its output open
+	}
 	switch {
+	case ctx.Err() != nil:
+		// What the exit code says does not count: a handler of SIGTERM may end with 0.
+		return nil, "the worker was stopped"
 	case err != nil:
 		return nil, fmt.Sprintf("the command ended with %v", err)
 	case answer.over:
@@ -164,6 +177,14 @@ func stopGroup(cmd *exec.Cmd, done <-chan error) error {
 		killGroup(cmd)
 		return <-done
 	}
+}
+
+// withoutSecrets returns an environment without what only an operator of the gateway needs.
+func withoutSecrets(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return strings.EqualFold(name, "AMTP_ADMIN_KEY") || strings.EqualFold(name, "AMTP_DATABASE_URL")
+	})
 }
 
 // environmentOf returns the variables that describe a message. Control characters, and
@@ -187,6 +208,15 @@ func withoutControls(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// maxReason is how many bytes a reason has at the most.
+const maxReason = 512
+
+// reasonOf returns a text in the form in which a gateway takes it as a reason.
+func reasonOf(text string) string {
+	text = strings.ToValidUTF8(withoutControls(text), "?")
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
 // bounded keeps up to maxAnswer bytes.
