@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/profile"
@@ -113,7 +112,7 @@ func (p *program) printAnswer(out *awaited, answer, report *amtp.InboxMessage) {
 		p.printf("Answer: none, because the message was not delivered.\n")
 		p.notef("The whole report: amtp read %s%s\n", render.MessageID(report.MessageID), p.again())
 	default:
-		p.printf("Answer: none within %v.\n", p.wait.Round(time.Second/10))
+		p.printf("Answer: none within %v.\n", p.wait)
 		p.notef("Wait again: amtp wait --for %s%s\n", render.MessageID(out.MessageID), p.again())
 	}
 }

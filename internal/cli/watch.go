@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +99,7 @@ func (p *program) watch(ctx context.Context, id *profile.Identity, q amtp.EventQ
 		case errors.Is(err, context.DeadlineExceeded) && came:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded):
-			p.notef("Nothing came within %v.\n", p.wait.Round(time.Second/10))
+			p.notef("Nothing came within %v.\n", p.wait)
 			return told(exitNothing)
 		case err != nil:
 			return err

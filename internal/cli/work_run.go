@@ -162,7 +162,7 @@ func (w *worker) execute(ctx context.Context, l *held, m *amtp.InboxMessage) (ou
 	case answer.over:
 		return nil, fmt.Sprintf("the command wrote more than %d bytes, which is too much for an answer", maxAnswer)
 	}
-	return answer.Bytes(), ""
+	return answer.kept.Bytes(), ""
 }
 
 // stopGroup ends a command and what it started. It first asks it to end.
@@ -219,17 +219,18 @@ func reasonOf(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
-// bounded keeps up to maxAnswer bytes.
+// bounded keeps up to maxAnswer bytes. The buffer is no part of its methods: a copy would
+// read into it past the bound.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	over bool
 }
 
 func (b *bounded) Write(text []byte) (int, error) {
-	if b.over = b.over || b.Len()+len(text) > maxAnswer; b.over {
+	if b.over = b.over || b.kept.Len()+len(text) > maxAnswer; b.over {
 		return len(text), nil
 	}
-	return b.Buffer.Write(text)
+	return b.kept.Write(text)
 }
 
 // shared is an output of several commands.
