@@ -28,11 +28,17 @@ type Problem struct {
 const MaxAcks = 500
 
 // AckAll acknowledges up to [MaxAcks] messages, which leave the inbox for good. A message that
-// cannot be acknowledged does not stop the others. A repeated call succeeds.
-func (c *Client) AckAll(ctx context.Context, address Address, ids []MessageID) (AckResults, error) {
+// cannot be acknowledged does not stop the others. leases are the tokens of those that were
+// claimed; it may be nil. A message whose lease has ended has the error LEASE_LOST. A repeated
+// call succeeds.
+func (c *Client) AckAll(ctx context.Context, address Address, ids []MessageID,
+	leases map[MessageID]string) (AckResults, error) {
 	var out AckResults
 	p := path("inbox", address.String(), "ack")
-	body := map[string][]MessageID{"ids": ids}
+	body := map[string]any{"ids": ids}
+	if len(leases) > 0 {
+		body["leases"] = leases
+	}
 	_, err := c.do(ctx, call{method: "POST", path: p, body: body, repeat: true}, &out)
 	return out, err
 }

@@ -82,7 +82,11 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 		}},
 		{"DELETE /v1/inbox/bob@shop.example/m1", false, func() error { _, err := c.Ack(ctx, bob, "m1"); return err }},
 		{`POST /v1/inbox/bob@shop.example/ack {"ids":["m1","m2"]}`, false, func() error {
-			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"})
+			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"}, nil)
+			return err
+		}},
+		{`POST /v1/inbox/bob@shop.example/ack {"ids":["m1","m2"],"leases":{"m2":"4f2a9c0de81b7d35"}}`, false, func() error {
+			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"}, map[amtp.MessageID]string{"m2": "4f2a9c0de81b7d35"})
 			return err
 		}},
 		{`POST /v1/messages/m1/labels?mailbox=bob%40shop.example {"add":["a"],"remove":["b"]}`, false, func() error {

@@ -17,11 +17,18 @@ const acksAtOnce = 64
 
 // AckAll takes messages out of an inbox for good. A message that cannot be acknowledged
 // does not stop the others: the results say what became of each, in the order of the ids.
-// The error says that nothing was done.
-func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string) (amtp.AckResults, error) {
+// leases are the tokens that the caller shows, by the ids as it gave them. The error says
+// that nothing was done.
+func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string, leases map[string]string) (amtp.AckResults, error) {
 	if len(ids) == 0 || len(ids) > amtp.MaxAcks {
 		return amtp.AckResults{}, amtp.Errorf(amtp.CodeInvalidRequest, "ids must have 1 to %d message ids, not %d.",
 			amtp.MaxAcks, len(ids))
+	}
+	for id := range leases {
+		if !slices.Contains(ids, id) {
+			return amtp.AckResults{}, amtp.Errorf(amtp.CodeInvalidRequest,
+				"leases names a message that ids does not name: %.80q.", id)
+		}
 	}
 	out := amtp.AckResults{Results: make([]amtp.AckOutcome, len(ids))}
 	failed := make([]error, len(ids))
@@ -32,7 +39,7 @@ func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string) (amtp.AckR
 			for i := range next {
 				var done amtp.AckResult
 				failed[i] = defect.Contain(func() (err error) {
-					done, err = s.Ack(ctx, m, ids[i], "")
+					done, err = s.Ack(ctx, m, ids[i], leases[ids[i]])
 					return err
 				})
 				out.Results[i] = amtp.AckOutcome{MessageID: amtp.MessageID(ids[i]), Status: done.Status,

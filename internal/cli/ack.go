@@ -26,7 +26,8 @@ Several messages are acknowledged together. One that cannot be does not stop the
 others, and exit code 9 says that some failed; --json says which, and why.
 
 A message that was claimed is acknowledged with the token of its lease; exit code 5
-means that the lease has ended, or that another worker holds one.
+means that the lease has ended, or that another worker holds one. With several messages
+there is one --lease for each, in the same order; --lease "" is for one without.
 
 A sender at the same gateway sees it at once. One in another domain hears of it
 only when its gateway asks for receipts and this gateway sends them there: by
@@ -36,10 +37,11 @@ to. Until then "delivered" is all that the sender knows.`
 const ackExamples = `  amtp ack 1
   amtp ack ID
   amtp ack ID1 ID2 ID3
-  amtp ack ID --lease 4f2a9c0de81b7d35`
+  amtp ack ID --lease 4f2a9c0de81b7d35
+  amtp ack ID1 ID2 --lease 4f2a9c0de81b7d35 --lease 81b7d354f2a9c0de`
 
 func (p *program) ackCommand() *cobra.Command {
-	var lease string
+	var leases []string
 	cmd := p.online(&cobra.Command{
 		Use:     "ack ID...",
 		Short:   "Acknowledge/remove messages",
@@ -53,38 +55,43 @@ func (p *program) ackCommand() *cobra.Command {
 		if err := id.Need(profile.MemberGateway, profile.MemberAddress, profile.MemberKey); err != nil {
 			return err
 		}
-		if lease != "" && len(args) != 1 {
-			return usageErrorf("--lease goes with one message.")
+		if len(leases) > 0 && len(leases) != len(args) {
+			return usageErrorf("Give --lease once for each message, in their order, or not at all.")
 		}
-		return p.ack(ctx, id, args, lease)
+		return p.ack(ctx, id, args, leases)
 	})
-	cmd.Flags().StringVar(&lease, "lease", "", "the `TOKEN` of the lease, as \"amtp claim\" showed it")
+	cmd.Flags().StringArrayVar(&leases, "lease", nil,
+		"the `TOKEN` of the lease, as \"amtp claim\" showed it; once for each message")
 	p.mailboxFlag(cmd)
 	return cmd
 }
 
 // ack acknowledges messages. A message that the gateway refuses does not stop the rest.
-// The first refusal is the failure of the command.
-func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string, lease string) error {
+// The first refusal is the failure of the command. leases are the tokens of the messages,
+// or none.
+func (p *program) ack(ctx context.Context, id *profile.Identity, ids, leases []string) error {
 	self, err := p.self(ctx, id)
 	if err != nil {
 		return err
 	}
 	c := p.client(id)
-	acknowledge := func(messageID amtp.MessageID) (amtp.AckResult, error) {
+	if len(leases) == 0 {
+		leases = make([]string, len(ids))
+	}
+	acknowledge := func(messageID amtp.MessageID, lease string) (amtp.AckResult, error) {
 		return c.AckClaimed(ctx, self, messageID, lease)
 	}
 	if len(ids) > 1 {
-		acknowledge = p.ackTogether(ctx, id, self, ids)
+		acknowledge = p.ackTogether(ctx, id, self, ids, leases)
 	}
 	done, failed := []amtp.AckResult{}, []failedAck{}
 	var first error
-	for _, given := range ids {
+	for i, given := range ids {
 		named := amtp.MessageID(given)
 		result, err := withMessage(ctx, p, id, given, fromInbox,
 			func(messageID amtp.MessageID) (amtp.AckResult, error) {
 				named = messageID
-				return acknowledge(messageID)
+				return acknowledge(messageID, leases[i])
 			})
 		if err == nil {
 			done = append(done, result)
@@ -118,19 +125,23 @@ type failedAck struct {
 // ackTogether acknowledges the messages that the arguments name in as few requests as
 // possible. It returns a function that tells what became of a message.
 func (p *program) ackTogether(ctx context.Context, id *profile.Identity, self amtp.Address,
-	ids []string) func(amtp.MessageID) (amtp.AckResult, error) {
+	ids, leases []string) func(messageID amtp.MessageID, lease string) (amtp.AckResult, error) {
 	c := p.client(id)
 	var list []amtp.MessageID
-	for _, given := range ids {
+	tokens := make(map[amtp.MessageID]string)
+	for i, given := range ids {
 		// An argument that is no message is refused when its turn comes.
 		if messageID, err := p.numbered(id, given, fromInbox); err == nil {
 			list = append(list, messageID)
+			if leases[i] != "" {
+				tokens[messageID] = leases[i]
+			}
 		}
 	}
 	told := make(map[amtp.MessageID]amtp.AckOutcome, len(list))
 	var failed error
 	for some := range slices.Chunk(list, amtp.MaxAcks) {
-		results, err := c.AckAll(ctx, self, some)
+		results, err := c.AckAll(ctx, self, some, tokensOf(tokens, some))
 		if failed = err; err != nil {
 			break
 		}
@@ -138,23 +149,44 @@ func (p *program) ackTogether(ctx context.Context, id *profile.Identity, self am
 			told[r.MessageID] = r
 		}
 	}
-	return func(messageID amtp.MessageID) (amtp.AckResult, error) {
+	return func(messageID amtp.MessageID, lease string) (amtp.AckResult, error) {
 		r, ok := told[messageID]
 		switch {
 		case !ok && failed != nil && slices.Contains(list, messageID):
 			return amtp.AckResult{}, failed
 		case !ok: // the whole id of a message that was named by a part of it
-			return c.Ack(ctx, self, messageID)
+			return c.AckClaimed(ctx, self, messageID, lease)
 		case r.Error == nil:
 			return amtp.AckResult{MessageID: r.MessageID, Status: r.Status, Timestamp: r.Timestamp,
 				Recipient: self}, nil
 		}
-		refused := &amtp.Error{Code: r.Error.Code, Message: r.Error.Message, Status: http.StatusServiceUnavailable}
-		if refused.Code == amtp.CodeMessageNotFound {
-			refused.Status = http.StatusNotFound
-		}
-		return amtp.AckResult{}, refused
+		return amtp.AckResult{}, &amtp.Error{Code: r.Error.Code, Message: r.Error.Message,
+			Status: statusOfOne(r.Error.Code)}
 	}
+}
+
+// tokensOf returns the tokens of some messages.
+func tokensOf(all map[amtp.MessageID]string, some []amtp.MessageID) map[amtp.MessageID]string {
+	list := make(map[amtp.MessageID]string, len(all))
+	for _, id := range some {
+		if token, ok := all[id]; ok {
+			list[id] = token
+		}
+	}
+	return list
+}
+
+// statusOfOne is the status with which a gateway would refuse to acknowledge a message alone.
+func statusOfOne(code amtp.Code) int {
+	switch code {
+	case amtp.CodeMessageNotFound:
+		return http.StatusNotFound
+	case amtp.CodeLeaseLost, amtp.CodeLeaseHeld:
+		return http.StatusConflict
+	case amtp.CodeInvalidRequest:
+		return http.StatusBadRequest
+	}
+	return http.StatusServiceUnavailable
 }
 
 // printAcked says that a message is acknowledged, and from whom it was unless it was

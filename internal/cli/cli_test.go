@@ -239,6 +239,17 @@ func TestCommandsOfTheReference(t *testing.T) {
 			"Error: Not there.\nError (TEMPORARY_FAILURE): Not now.\n  Details: {\"acknowledged\":[\"m2\"],\"failed\":[" +
 				"{\"message_id\":\"m1\",\"error\":{\"code\":\"TEMPORARY_FAILURE\",\"message\":\"Not now.\"}}," +
 				"{\"message_id\":\"m3\",\"error\":{\"code\":\"MESSAGE_NOT_FOUND\",\"message\":\"Not there.\"}}]}\n  Hint: wait, then try again\n"},
+		{"ack of several under leases", "ack m1 m2 m3 --lease 4f --lease 5f --lease 6f", map[string]fakeAnswer{
+			"POST /v1/inbox/alice@localhost/ack": {200, `{"acknowledged":1,"failed":2,"results":[` +
+				`{"message_id":"m1","error":{"code":"LEASE_LOST","message":"Too late."}},` +
+				`{"message_id":"m2","error":{"code":"LEASE_HELD","message":"Another."}},` +
+				`{"message_id":"m3","error":{"code":"LEASE_LOST","message":"Too late."}}]}`},
+		}, 5, "", "Error: Another.\nError: Too late.\nError (LEASE_LOST): Too late.\n  Details: {\"acknowledged\":[],\"failed\":[" +
+			"{\"message_id\":\"m1\",\"error\":{\"code\":\"LEASE_LOST\",\"message\":\"Too late.\"}}," +
+			"{\"message_id\":\"m2\",\"error\":{\"code\":\"LEASE_HELD\",\"message\":\"Another.\"}}," +
+			"{\"message_id\":\"m3\",\"error\":{\"code\":\"LEASE_LOST\",\"message\":\"Too late.\"}}]}\n  Hint: claim the message again: \"amtp claim\"\n"},
+		{"ack of several under one lease", "ack m1 m2 --lease 4f", nil, 2, "",
+			"Error: Give --lease once for each message, in their order, or not at all.\n  Hint: run \"amtp ack --help\"\n"},
 		{"status", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {200,
 			`{"message_id":"m1","status":"delivered","recipients":[{"address":"al2@localhost","status":"delivered","delivery_mode":"pull","acknowledged":true},{"address":"a@b.example","status":"failed","delivery_mode":"push","error_message":"boom"}]}`}},
 			0,

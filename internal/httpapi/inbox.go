@@ -142,12 +142,13 @@ func (s *Server) acknowledge(c *call) {
 func (s *Server) acknowledgeAll(c *call) {
 	c.inBox(func(box agent.Mailbox) (any, error) {
 		var wanted struct {
-			IDs []string `json:"ids"`
+			IDs    []string          `json:"ids"`
+			Leases map[string]string `json:"leases"`
 		}
 		if err := c.decode(&wanted, false); err != nil {
 			return nil, err
 		}
-		return s.Agents.AckAll(c.r.Context(), box, wanted.IDs)
+		return s.Agents.AckAll(c.r.Context(), box, wanted.IDs, wanted.Leases)
 	})
 }
 

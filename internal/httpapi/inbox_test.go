@@ -149,6 +149,48 @@ func TestAcknowledgeAll(t *testing.T) {
 	w.wants("a number", ack("7"), 400, "INVALID_REQUEST_FORMAT")
 }
 
+// TestAcknowledgeAllUnderLeases: each message is told what became of it and of its lease.
+func TestAcknowledgeAllUnderLeases(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	var ids []string
+	var tokens []string
+	for i := range 3 {
+		ids = append(ids, w.send("alice", "bob", fmt.Sprint(i)))
+	}
+	claimed := w.do("POST", "/v1/inbox/bob@localhost/claim", `{"max":3}`, w.as("bob"))
+	w.wants("claim", claimed, 200, "")
+	for _, m := range claimed.body["messages"].([]any) {
+		tokens = append(tokens, m.(map[string]any)["lease"].(map[string]any)["token"].(string))
+	}
+	w.wants("nack", w.do("POST", "/v1/inbox/bob@localhost/"+ids[1]+"/nack", fmt.Sprintf(`{"lease":%q}`, tokens[1]),
+		w.as("bob")), 200, "")
+	ack := func(leases string) answer {
+		return w.do("POST", "/v1/inbox/bob@localhost/ack",
+			fmt.Sprintf(`{"ids":[%q,%q,%q],"leases":%s}`, ids[0], ids[1], ids[2], leases), w.as("bob"))
+	}
+	a := ack(fmt.Sprintf(`{%q:%q,%q:%q,%q:"no token"}`, ids[0], tokens[0], ids[1], tokens[1], ids[2]))
+	w.wants("acks", a, 200, "")
+	var told []string
+	for _, r := range a.body["results"].([]any) {
+		result := r.(map[string]any)
+		if problem, is := result["error"].(map[string]any); is {
+			told = append(told, problem["code"].(string))
+		} else {
+			told = append(told, result["status"].(string))
+		}
+	}
+	if want := []string{"acknowledged", "LEASE_LOST", "INVALID_REQUEST_FORMAT"}; !slices.Equal(told, want) {
+		t.Errorf("acknowledged under leases: got %v, want %v", told, want)
+	}
+	if left, _ := w.inbox("bob", ""); !slices.Equal(left, ids[1:]) {
+		t.Errorf("the inbox has %v, want %v", left, ids[1:])
+	}
+	w.wants("a lease on another message", ack(`{"m":"4f2a9c0de81b7d35"}`), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("a list of leases", ack(`["4f2a9c0de81b7d35"]`), 400, "INVALID_REQUEST_FORMAT")
+}
+
 // TestInboxIsPrivate: an agent cannot find out whether another inbox exists.
 func TestInboxIsPrivate(t *testing.T) {
 	w := start(t)
