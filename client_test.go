@@ -85,8 +85,8 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"}, nil)
 			return err
 		}},
-		{`POST /v1/inbox/bob@shop.example/ack {"ids":["m1","m2"],"leases":{"m2":"4f2a9c0de81b7d35"}}`, false, func() error {
-			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"}, map[amtp.MessageID]string{"m2": "4f2a9c0de81b7d35"})
+		{`POST /v1/inbox/bob@shop.example/ack {"ids":["m1","m2"],"leases":{"m2":"4f"}}`, false, func() error {
+			_, err := c.AckAll(ctx, bob, []amtp.MessageID{"m1", "m2"}, map[amtp.MessageID]string{"m2": "4f"})
 			return err
 		}},
 		{`POST /v1/messages/m1/labels?mailbox=bob%40shop.example {"add":["a"],"remove":["b"]}`, false, func() error {

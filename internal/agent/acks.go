@@ -19,7 +19,8 @@ const acksAtOnce = 64
 // does not stop the others: the results say what became of each, in the order of the ids.
 // leases are the tokens that the caller shows, by the ids as it gave them. The error says
 // that nothing was done.
-func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string, leases map[string]string) (amtp.AckResults, error) {
+func (s *Agents) AckAll(ctx context.Context, m Mailbox, ids []string,
+	leases map[string]string) (amtp.AckResults, error) {
 	if len(ids) == 0 || len(ids) > amtp.MaxAcks {
 		return amtp.AckResults{}, amtp.Errorf(amtp.CodeInvalidRequest, "ids must have 1 to %d message ids, not %d.",
 			amtp.MaxAcks, len(ids))
