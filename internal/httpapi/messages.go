@@ -21,6 +21,11 @@ func (s *Server) send(c *call) {
 		c.fail(err)
 		return
 	}
+	wait, waits := c.prefersReply()
+	before := int64(0)
+	if waits {
+		before = c.newestOf(m.Sender)
+	}
 	got, err := s.Intake.Receive(c.r.Context(), intake.Arrival{
 		Message: m, Principal: c.principal, From: c.from, Request: c.id, Proven: c.proven})
 	if err != nil {
@@ -35,9 +40,10 @@ func (s *Server) send(c *call) {
 	}
 	if got.Replayed {
 		c.w.Header().Set("Idempotent-Replayed", "true")
+		before = 0 // the reply may have come since the first request
 	}
-	if wait, ok := c.prefersReply(); ok {
-		c.replied(m.Sender, got.SendResult, wait)
+	if waits {
+		c.replied(m.Sender, got.SendResult, awaited{before, wait})
 		return
 	}
 	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(got.Recipients)), got.SendResult))

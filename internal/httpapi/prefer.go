@@ -36,13 +36,33 @@ func (c *call) prefersReply() (time.Duration, bool) {
 	return 0, false
 }
 
+// awaited says where in the sender's inbox a reply is looked for, and for how long.
+type awaited struct {
+	after int64
+	wait  time.Duration
+}
+
+// newestOf returns the number behind which the replies to a new message of the sender are.
+// It is 0 where that is not known.
+func (c *call) newestOf(sender amtp.Address) int64 {
+	box, err := c.s.Agents.Mailbox(c.r.Context(), c.principal, sender.String())
+	if err != nil {
+		return 0
+	}
+	newest, err := c.s.Store.Newest(c.r.Context(), box.Acting)
+	if err != nil {
+		return 0
+	}
+	return newest
+}
+
 // replied answers the sender of a message: with the reply to it, if one comes in time. The
 // message is stored before that, and stays whatever becomes of the wait.
-func (c *call) replied(sender amtp.Address, sent *amtp.SendResult, wait time.Duration) {
+func (c *call) replied(sender amtp.Address, sent *amtp.SendResult, what awaited) {
 	c.leaveRoom() // the body of the message is not needed any more
-	c.w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	c.w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(what.wait/time.Second)))
 	c.waits(func(c *call) {
-		reply, err := c.awaitReply(sender, sent, wait)
+		reply, err := c.awaitReply(sender, sent, what)
 		c.repliedWith(sent, reply, err)
 	})
 }
@@ -67,15 +87,15 @@ func (c *call) repliedWith(sent *amtp.SendResult, reply *gateway.InboxItem, err 
 
 // awaitReply returns the first answer to the message, nil if none comes in time. A report
 // of this gateway is no answer. If all recipients have failed, none is awaited.
-func (c *call) awaitReply(sender amtp.Address, sent *amtp.SendResult, wait time.Duration) (*gateway.InboxItem, error) {
+func (c *call) awaitReply(sender amtp.Address, sent *amtp.SendResult, what awaited) (*gateway.InboxItem, error) {
 	box, err := c.s.Agents.Mailbox(c.r.Context(), c.principal, sender.String())
 	if err != nil {
 		return nil, err
 	}
-	c.patient(wait)
-	reading := c.s.Agents.Read(box, gateway.InboxFilter{InReplyTo: sent.MessageID, Limit: 1})
+	c.patient(what.wait)
+	reading := c.s.Agents.Read(box, gateway.InboxFilter{After: what.after, InReplyTo: sent.MessageID, Limit: 1})
 	defer reading.Close()
-	until := time.Now().Add(wait)
+	until := time.Now().Add(what.wait)
 	for {
 		page, err := reading.Next(c.r.Context(), time.Until(until))
 		if err != nil || len(page.Items) == 0 {

@@ -79,3 +79,20 @@ func TestPreferIsIgnored(t *testing.T) {
 		}
 	}
 }
+
+// TestPreferLooksBehind: what is in the inbox before the message is sent is no answer to it,
+// and is not read again.
+func TestPreferLooksBehind(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	const id = "01a204dc-8339-7ac7-ac52-c37b55304caa"
+	early := w.do("POST", "/v1/messages", `{"sender":"bob@localhost","recipients":["alice@localhost"],"payload":1,
+		"in_reply_to":"`+id+`"}`, w.as("bob"))
+	w.wants("an answer to nothing", early, 202, "")
+	a := w.do("POST", "/v1/messages", `{"message_id":"`+id+`","sender":"alice@localhost",
+		"recipients":["bob@localhost"],"payload":1}`, w.as("alice"), "Prefer: wait=0")
+	if w.wants("the question", a, 202, ""); a.body["reply"] != nil {
+		t.Errorf("the reply is older than the question: %s", a.raw)
+	}
+}
