@@ -20,7 +20,7 @@ accents do not count.
 
 An argument of several words is a phrase: they have to follow one another. A * after a
 word makes it the beginning of a word; write it in quotation marks, so that the shell
-does not read it. At least two letters stand before a *, and at most two words have one.
+does not read it. At least two letters come before a *, and at most two words have one.
 Other characters only separate words.
 
 A message can be found about a second after it arrived. Once its content is removed
