@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -88,10 +89,11 @@ func ReceiptTo(class Class, sender amtp.Address) amtp.Domain {
 // Owes is the rule of receipts: it reports whether one is sent. A domain that proved
 // nothing never gets one, whatever the policy and the agent's setting say. There is no
 // receipt of a receipt, a report or another message that a program sent by itself. RFC
-// 3834 §2.
+// 3834 §2. There is none either for a recipient whom the message does not name: it got the
+// message through a group, and the sender's gateway learns nothing of the members.
 func (p ReceiptPolicy) Owes(o *OwedReceipt) bool {
 	to := ReceiptTo(o.Class, o.Sender)
-	if to == "" || IsReserved(o.Recipient.Local()) || o.Recipient.IsZero() || mechanical(o.Body) {
+	if to == "" || IsReserved(o.Recipient.Local()) || o.Recipient.IsZero() || !answerable(o.Body, o.Recipient) {
 		return false
 	}
 	rule, ok := p.Domains[to]
@@ -107,11 +109,11 @@ func (p ReceiptPolicy) Owes(o *OwedReceipt) bool {
 	return rule == ReceiptsKnown && o.Written
 }
 
-// mechanical reports whether a program wrote the message by itself. A message that
-// cannot be read any more counts as such.
-func mechanical(body []byte) bool {
+// answerable reports whether somebody wrote the message to that recipient. It is false for
+// a message that a program sent by itself, and for one that cannot be read any more.
+func answerable(body []byte, to amtp.Address) bool {
 	m, refused := amtp.ParseMessage(body)
-	return refused != nil || m.Automatic()
+	return refused == nil && !m.Automatic() && slices.ContainsFunc(m.Recipients, to.Equal)
 }
 
 // ReceiptDue returns when a receipt may be sent that is owed since now. Read is when

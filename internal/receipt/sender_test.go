@@ -251,6 +251,12 @@ func TestWhoIsTold(t *testing.T) {
 		"a message that is gone": {all, func(o *gateway.OwedReceipt) {
 			o.Sender, o.Body = amtp.Address{}, nil
 		}, false},
+		"a member of the group that was named": {all, func(o *gateway.OwedReceipt) {
+			o.Receipt.Recipient = address("carol@shop.example")
+		}, false},
+		"the recipient in other letters": {all, func(o *gateway.OwedReceipt) {
+			o.Receipt.Recipient = address("Bob@shop.example")
+		}, true},
 		"a message without its content": {all, func(o *gateway.OwedReceipt) { o.Body = nil }, false},
 	} {
 		o := owed(1, "far.example")
