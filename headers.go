@@ -60,5 +60,8 @@ func (m *Message) timeHeader(name string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("the header %s is a time such as 2026-11-30T17:00:00Z, not %.40q", name, text)
 	}
-	return t.UTC(), nil
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("the header %s has a year from 1 to 9999 in UTC, and %.40q has not", name, text)
+	}
+	return t, nil
 }
