@@ -89,7 +89,10 @@ func (d *Deadline) answeredFor(r *gateway.Delivery, others []amtp.Address) bool 
 		return slices.ContainsFunc(others, func(a amtp.Address) bool { return a.Domain() == r.Recipient.Domain() })
 	}
 	box, err := d.Store.Agent(r.Agent)
-	return err == nil && box.Kind == gateway.SharedMailbox && slices.ContainsFunc(box.Members, func(id gateway.AgentID) bool {
+	if err != nil || box.Kind != gateway.SharedMailbox {
+		return false
+	}
+	return slices.ContainsFunc(box.Members, func(id gateway.AgentID) bool {
 		member, err := d.Store.Agent(id)
 		return err == nil && slices.ContainsFunc(others, member.Address.Equal)
 	})

@@ -234,7 +234,8 @@ func TestDeadlineCountsMembers(t *testing.T) {
 				waiting = append(waiting, k.(map[string]any)["address"].(string))
 			}
 			if fmt.Sprint(list[0]["answered"]) != fmt.Sprint(tc.answered) || !slices.Equal(waiting, tc.waiting) {
-				t.Errorf("answered %v, waiting %v; want %v and %v", list[0]["answered"], waiting, tc.answered, tc.waiting)
+				t.Errorf("answered %v, waiting %v; want %v and %v", list[0]["answered"], waiting, tc.answered,
+					tc.waiting)
 			}
 		})
 	}

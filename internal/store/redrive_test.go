@@ -114,7 +114,8 @@ func TestRedriveFromInbox(t *testing.T) {
 		delivered int64
 		want      bool
 	}{{"it was in the inbox", 1, true}, {"it was refused while it was held", 0, false}} {
-		l := store.LetterRow{DeliveryRow: store.DeliveryRow{Seq: 1, Agent: 7, State: gateway.Rejected, Delivered: c.delivered}}
+		l := store.LetterRow{DeliveryRow: store.DeliveryRow{Seq: 1, Agent: 7, State: gateway.Rejected,
+			Delivered: c.delivered}}
 		if _, ok := l.Redrive(dir, &store.Times{}); ok != c.want {
 			t.Errorf("%s: redriven %t, want %t", c.name, ok, c.want)
 		}

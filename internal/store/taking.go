@@ -145,7 +145,8 @@ func (r *TakeRow) Reject(key string, token gateway.LeaseToken, reason string, no
 // it was told that the message is delivered. A report about a report is never written, and
 // none about a message whose body is gone.
 func (r *TakeRow) drop(now int64, dir *Directory, code amtp.Code, reason string) DroppedRow {
-	d := DroppedRow{Seq: r.Seq, Message: r.Message, Agent: r.Agent, Now: now, Code: code, Reason: reason, First: r.Read, Dead: r.Size >= 0}
+	d := DroppedRow{Seq: r.Seq, Message: r.Message, Agent: r.Agent, Now: now,
+		Code: code, Reason: reason, First: r.Read, Dead: r.Size >= 0}
 	if d.Dead && r.Class != gateway.ClassGateway && r.SenderAgent != 0 && dir.Lives(r.SenderAgent) {
 		d.Reports = []ReportRow{{Message: r.Message, Flow: FlowOf(r.SenderAgent, ""), Now: now, Size: int(r.Size),
 			Payload: EncodeReport([]int64{r.Seq})}}

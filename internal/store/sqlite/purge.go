@@ -283,10 +283,11 @@ func (w *writer) purgeRest(m *store.Aged, cursor *store.PurgeCursor, did *gatewa
 
 // needsBody reports whether the message has a job that needs its body.
 func (c *statements) needsBody(row int64) (has bool, err error) {
-	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? AND `+store.NeedBody+` LIMIT 1`, func(*sqlite3.Stmt) error {
-		has = true
-		return nil
-	}, row)
+	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? AND `+store.NeedBody+` LIMIT 1`,
+		func(*sqlite3.Stmt) error {
+			has = true
+			return nil
+		}, row)
 	return has, err
 }
 
