@@ -453,6 +453,15 @@ func workNothing(s *shop, giver, worker string) {
 	out := s.amtp(worker, 2, "work", "--once", "--", "no-such-command")
 	s.says(out, `The command cannot be run: .*no-such-command`)
 	s.says(s.amtp(worker, 0, "claim", "--json"), `"attempt":1`)
+
+	// A command that is there and cannot be started gives its message back, and ends the work.
+	broken := filepath.Join(s.t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("#!/no/such/interpreter\n"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	s.gives(giver, worker, "two")
+	s.says(s.amtp(worker, 2, "work", "--", broken), `The command cannot be run: `)
+	s.says(s.amtp(worker, 0, "claim", "--json"), `"attempt":2`)
 }
 
 // workEnvironment: the command gets what concerns the message, and no secret of the

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,8 +44,9 @@ refusal of the answer the message is given back.
 
 SIGINT and SIGTERM end the work with exit code 0. Running commands get SIGTERM, and
 SIGKILL after 10 seconds. Their messages are given back at once, whatever their exit
-codes are, and may be claimed again. The work survives restarts of the gateway. Several may
-work on one inbox. "amtp agent update --max-deliveries N" bounds the attempts.`
+codes are, and may be claimed again. A command that cannot be started ends the work with
+exit code 2, and its message is given back. The work survives restarts of the gateway.
+Several may work on one inbox. "amtp agent update --max-deliveries N" bounds the attempts.`
 
 const workExamples = `  amtp work -- ./print-label
   amtp work --reply --parallel 4 --visibility 5m -- python3 quote.py --currency EUR
@@ -261,15 +263,15 @@ func (w *worker) handle(ctx context.Context, m *amtp.InboxMessage) error {
 		}))
 	}
 	delay := retryAfter(m.Lease.Attempt)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || l.broken != nil {
 		delay = 0
 	}
 	w.note("Message %s: %s; it may be tried again after %v.\n", render.MessageID(m.MessageID),
 		render.Clean(failed), delay)
-	return w.ended(l, l.finish(func(ctx context.Context) error {
+	return cmp.Or(l.broken, w.ended(l, l.finish(func(ctx context.Context) error {
 		_, err := w.c.Nack(ctx, w.self, m.MessageID, m.Lease.Token, delay, reasonOf(failed))
 		return err
-	}))
+	})))
 }
 
 // ended says what became of a lease that could not be ended as it should. It returns an

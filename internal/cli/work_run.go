@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -25,6 +27,8 @@ type held struct {
 	ctx   context.Context // ends when the lease is lost or ended; a signal does not end it
 	stop  context.CancelFunc
 	ended sync.WaitGroup
+
+	broken error // why the command can be run for no message at all
 
 	mu    sync.Mutex
 	until time.Time // by this machine's clock
@@ -138,6 +142,9 @@ func (w *worker) execute(ctx context.Context, l *held, m *amtp.InboxMessage) (ou
 	}
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
+			l.broken = usageErrorf("The command cannot be run: %v.", err)
+		}
 		return nil, "the command cannot be run: " + err.Error()
 	}
 	done := make(chan error, 1)
