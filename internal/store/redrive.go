@@ -65,12 +65,11 @@ type Redriven struct {
 // A message for another domain may be sent under a new id, now or later: other gateways
 // forget the id that they know after gateway.Forgotten.
 //
-// A message that was in an inbox returns to it as if it had just arrived. One that never was
-// there does not: its Delivered is 0.
+// A message that was in an inbox returns to it as if it had just arrived.
 func (l *LetterRow) Redrive(dir *Directory, times *Times) (r Redriven, ok bool) {
 	if l.Agent != 0 && !l.Pushed {
 		state, err := gateway.Next(l.State, gateway.PutBack)
-		return Redriven{State: state, Inbox: true}, err == nil && l.Delivered != 0 && dir.Lives(l.Agent)
+		return Redriven{State: state, Inbox: true}, err == nil && dir.Lives(l.Agent)
 	}
 	state, err := gateway.Next(l.State, gateway.Redrive)
 	if err != nil {

@@ -104,20 +104,3 @@ func TestChangeDocuments(t *testing.T) {
 		})
 	}
 }
-
-// TestRedriveFromInbox: only what was in an inbox returns to it.
-func TestRedriveFromInbox(t *testing.T) {
-	dir := store.NewDirectory()
-	dir.Put(gateway.Agent{ID: 7}, false)
-	for _, c := range []struct {
-		name      string
-		delivered int64
-		want      bool
-	}{{"it was in the inbox", 1, true}, {"it was refused while it was held", 0, false}} {
-		l := store.LetterRow{DeliveryRow: store.DeliveryRow{Seq: 1, Agent: 7, State: gateway.Rejected,
-			Delivered: c.delivered}}
-		if _, ok := l.Redrive(dir, &store.Times{}); ok != c.want {
-			t.Errorf("%s: redriven %t, want %t", c.name, ok, c.want)
-		}
-	}
-}
