@@ -159,7 +159,7 @@ func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, ke
 }
 
 // exists refuses a name that an agent, a mailbox or a group has already.
-func exists(address amtp.Address, kind gateway.AgentKind) *amtp.Error {
+func exists(address amtp.Address, kind gateway.AgentKind) error {
 	message := fmt.Sprintf("The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over",
 		address, address.Local())
 	if kind != gateway.SingleAgent {

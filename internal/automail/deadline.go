@@ -116,9 +116,7 @@ func (d *Deadline) notice(ctx context.Context, p *gateway.Parcel, to amtp.Addres
 	})
 	s := silence{Version: amtp.Version, MessageType: amtp.TypeAnswerDeadline, OriginalMessageID: id,
 		OriginalSubject: rec.Subject, AnswerBy: amtp.Time{Time: p.At}, Answered: []amtp.Address{}, Waiting: []known{}}
-	for _, a := range others {
-		s.Answered = append(s.Answered, a)
-	}
+	s.Answered = append(s.Answered, others...)
 	for i := range rec.Deliveries {
 		r := rec.Deliveries[i].Status()
 		if slices.ContainsFunc(answered, r.Address.Equal) {

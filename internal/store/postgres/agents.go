@@ -117,7 +117,7 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts),
 			store.Members(found.Members), found.MaxDeliveries)
 		if err == nil && found.Kind == gateway.SharedMailbox {
-			err = t.endLeases(ctx, int64(id)) // of members that left
+			err = t.endLeases(ctx, s.Now(), int64(id)) // of members that left
 		}
 		return found, err
 	})
@@ -144,7 +144,7 @@ func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.A
 			_, err = t.change(ctx, `DELETE FROM document WHERE kind = $1`, gateway.EndpointKind(id))
 		}
 		if err == nil {
-			err = t.endLeasesOf(ctx, id)
+			err = s.endShared(ctx, t, id, now)
 		}
 		return none, err
 	})
@@ -177,7 +177,7 @@ func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, al
 		}
 		n, err := t.change(ctx, `DELETE FROM agent_key WHERE agent = $1 AND id <> $2`, int64(k.Agent), k.ID)
 		if err == nil {
-			err = t.endLeasesOf(ctx, k.Agent)
+			err = s.endLeasesOf(ctx, t, k.Agent, s.Now())
 		}
 		return int(n), err
 	})
@@ -194,7 +194,7 @@ func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.
 			err = gateway.ErrNotFound
 		}
 		if err == nil {
-			err = t.endLeasesOf(ctx, agent)
+			err = s.endLeasesOf(ctx, t, agent, s.Now())
 		}
 		return none, err
 	})

@@ -19,7 +19,7 @@ type catchUp struct {
 	begun   int64        // number of queries that began
 	ended   int64        // the last of these that has ended
 	err     error        // the result of the last query
-	version int64        // changed only by the holder of turn
+	version atomic.Int64 // of the last change that the directory has; set by the holder of turn
 	lost    atomic.Int64 // how often the database may have lost changes that the directory has
 	read    atomic.Int64 // of these, how many preceded the last complete read of the directory
 	fresh   time.Time    // the directory has every change up to this time
@@ -110,7 +110,8 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 		created, used int64
 	}
 	var version int64
-	newest, after := s.caught.version, s.caught.version
+	newest := s.caught.version.Load()
+	after := newest
 	lost := s.caught.lost.Load()
 	anew := lost != s.caught.read.Load()
 	if anew {
@@ -151,7 +152,7 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 		}
 		s.dir.Renew(c.agent, c.removed, c.keys)
 	}
-	s.caught.version = newest
+	s.caught.version.Store(newest)
 	return nil
 }
 

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -14,10 +16,11 @@ import (
 const (
 	shareLeases = `SELECT pg_advisory_xact_lock_shared($1::int, $2::int)`
 	endLeases   = `UPDATE delivery d SET hidden = d.taken, token = NULL, holder = NULL
-		WHERE d.agent = ANY ($1::bigint[]) AND d.agent <> 0 AND NOT d.pushed AND d.state = 5 AND d.read IS NOT NULL AND d.holder <> ''
+		WHERE d.agent = ANY ($1::bigint[]) AND d.agent <> 0 AND NOT d.pushed AND d.state = 5 AND d.read IS NOT NULL
+			AND coalesce(d.hidden, d.read) > $2 AND d.holder <> ''
 			AND NOT EXISTS (SELECT FROM agent_key k, (SELECT d.agent AS agent) u WHERE k.id = d.holder AND ` + mayAct + `)
 		RETURNING d.agent`
-	mailboxesOf = `SELECT id FROM agent WHERE kind = 'mailbox' AND removed IS NULL AND members <> ''
+	mailboxesOf = `SELECT id FROM agent WHERE version > $2 AND kind = 'mailbox' AND removed IS NULL AND members <> ''
 		AND members::jsonb @> to_jsonb($1::bigint)`
 )
 
@@ -37,16 +40,16 @@ func (k *actingKey) queueShared(b *pgx.Batch) {
 	}
 }
 
-// endLeases ends the leases in inboxes whose holders may no longer act in them. Their
-// messages return at once.
-func (t *tx) endLeases(ctx context.Context, inboxes ...int64) error {
+// endLeases ends the leases in inboxes that live at now and whose holders may no longer act
+// in them. Their messages return at once.
+func (t *tx) endLeases(ctx context.Context, now time.Time, inboxes ...int64) error {
 	_, err := t.change(ctx, lockInboxes, int32(leaseLock), boxes(inboxes, func(int) bool { return true }))
 	if err != nil {
 		return err
 	}
 	var inbox int64
 	rang := map[int64]bool{}
-	return t.query(ctx, endLeases, []any{inboxes}, []any{&inbox}, func() error {
+	return t.query(ctx, endLeases, []any{inboxes, store.Micros(now)}, []any{&inbox}, func() error {
 		if !rang[inbox] {
 			rang[inbox] = true
 			t.rings = append(t.rings, store.Entry{Agent: gateway.AgentID(inbox)})
@@ -57,15 +60,25 @@ func (t *tx) endLeases(ctx context.Context, inboxes ...int64) error {
 
 // endLeasesOf ends the leases of the keys of an agent that have ended, in its own inbox
 // and in the mailboxes of which it is a member.
-func (t *tx) endLeasesOf(ctx context.Context, agent gateway.AgentID) error {
+func (s *Store) endLeasesOf(ctx context.Context, t *tx, agent gateway.AgentID, now time.Time) error {
+	return s.endShared(ctx, t, agent, now, int64(agent))
+}
+
+// endShared ends those in the mailboxes, and in further inboxes. The directory knows the
+// mailboxes, but for those that were changed through other replicas since it was read.
+func (s *Store) endShared(ctx context.Context, t *tx, agent gateway.AgentID, now time.Time, inboxes ...int64) error {
+	version := s.caught.version.Load()
+	for _, box := range s.dir.Mailboxes(agent) {
+		inboxes = append(inboxes, int64(box.ID))
+	}
 	var box int64
-	inboxes := []int64{int64(agent)}
-	err := t.query(ctx, mailboxesOf, []any{int64(agent)}, []any{&box}, func() error {
+	err := t.query(ctx, mailboxesOf, []any{int64(agent), version}, []any{&box}, func() error {
 		inboxes = append(inboxes, box)
 		return nil
 	})
-	if err != nil {
+	if err != nil || len(inboxes) == 0 {
 		return err
 	}
-	return t.endLeases(ctx, inboxes...)
+	slices.Sort(inboxes) // the locks are taken in one order
+	return t.endLeases(ctx, now, slices.Compact(inboxes)...)
 }

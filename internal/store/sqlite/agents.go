@@ -106,7 +106,7 @@ func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
 		if err == nil && a.Kind == gateway.SharedMailbox {
-			err = w.endLeases(id) // of members that left
+			err = w.endLeases(id, s.Now()) // of members that left
 		}
 		return err
 	})
@@ -162,7 +162,7 @@ func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.A
 		}
 		w.removed = append(w.removed, id)
 		w.changes = append(w.changes, func(d *store.Directory) { d.Remove(id) })
-		return w.endLeasesOf(id)
+		return w.endShared(id, now)
 	})
 }
 
@@ -186,7 +186,7 @@ func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, al
 		ended = int(n)
 		w.changes = append(w.changes, func(d *store.Directory) { d.KeepKey(k.Agent, k.ID) })
 		if err == nil {
-			err = w.endLeasesOf(k.Agent)
+			err = w.endLeasesOf(k.Agent, s.Now())
 		}
 		return err
 	})
@@ -211,6 +211,6 @@ func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.
 			return gateway.ErrNotFound
 		}
 		w.changes = append(w.changes, func(d *store.Directory) { d.DropKey(agent, keyID) })
-		return w.endLeasesOf(agent)
+		return w.endLeasesOf(agent, s.Now())
 	})
 }

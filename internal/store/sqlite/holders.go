@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"time"
+
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -29,14 +31,16 @@ func (w *writer) mayHold(by gateway.Acting) error {
 	return err
 }
 
-// endLeases ends the leases in an inbox whose holders may no longer act in it. Their
-// messages return at once.
-func (w *writer) endLeases(inbox gateway.AgentID) error {
+// endLeases ends the leases in an inbox that live at now and whose holders may no longer
+// act in it. Their messages return at once.
+func (w *writer) endLeases(inbox gateway.AgentID, now time.Time) error {
 	n, err := w.exec(`UPDATE delivery INDEXED BY delivery_taken SET hidden = taken, token = NULL, holder = NULL
-			WHERE agent = ?1 AND state = 5 AND pushed IS NULL AND read IS NOT NULL AND holder <> '' AND NOT EXISTS (
+			WHERE agent = ?1 AND state = 5 AND pushed IS NULL AND read IS NOT NULL AND coalesce(hidden, read) > ?2
+				AND holder <> '' AND NOT EXISTS (
 				SELECT 1 FROM agent_key k WHERE k.id = holder AND (k.agent = ?1 OR k.agent IN (
 					SELECT e.value FROM agent b, json_each(nullif(b.members, '')) e
-						WHERE b.id = ?1 AND b.kind = 'mailbox' AND b.removed IS NULL)))`, int64(inbox))
+						WHERE b.id = ?1 AND b.kind = 'mailbox' AND b.removed IS NULL)))`,
+		int64(inbox), store.Micros(now))
 	if n > 0 {
 		w.rings = append(w.rings, store.Entry{Agent: inbox})
 	}
@@ -45,12 +49,19 @@ func (w *writer) endLeases(inbox gateway.AgentID) error {
 
 // endLeasesOf ends the leases of the keys of an agent that have ended, in its own inbox
 // and in the mailboxes of which it is a member.
-func (w *writer) endLeasesOf(agent gateway.AgentID) error {
-	err := w.endLeases(agent)
+func (w *writer) endLeasesOf(agent gateway.AgentID, now time.Time) error {
+	if err := w.endLeases(agent, now); err != nil {
+		return err
+	}
+	return w.endShared(agent, now)
+}
+
+// endShared is endLeasesOf without the agent's own inbox.
+func (w *writer) endShared(agent gateway.AgentID, now time.Time) error {
 	for _, box := range w.dir.Mailboxes(agent) {
-		if err == nil {
-			err = w.endLeases(box.ID)
+		if err := w.endLeases(box.ID, now); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
