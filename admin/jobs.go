@@ -16,8 +16,8 @@ type JobID int64
 // a sender who gets a bounce. Zero times are left out.
 type QueuedJob struct {
 	ID          JobID  `json:"id"`
-	Kind        string `json:"kind"`        // remote, push or report
-	Destination string `json:"destination"` // the domain; push:… or report: for a destination here
+	Kind        string `json:"kind"`        // remote, push, report, deadline or expiry
+	Destination string `json:"destination"` // the domain; for a destination here push:…, report:, deadline: or expiry:
 	// queued, delivering, retrying; cancelled in the answer to a cancellation
 	State        string                 `json:"state"`
 	MessageID    amtp.MessageID         `json:"message_id"`

@@ -114,9 +114,16 @@ func JudgePeer(d amtp.Domain, r *admin.PeerReport) (list []Finding) {
 	return list
 }
 
-// JudgeQueue reports the messages that wait for other domains.
+// JudgeQueue reports the messages that wait for their delivery. Deadlines and expiries,
+// which only wait for their time, do not count.
 func JudgeQueue(list *admin.JobList) Finding {
 	const name = "queue"
+	waiting := list.Count
+	for i := range list.Jobs {
+		if kind := list.Jobs[i].Kind; kind == "deadline" || kind == "expiry" {
+			waiting--
+		}
+	}
 	var ill []string
 	for _, d := range list.Destinations {
 		if d.Failures > 0 {
@@ -129,11 +136,11 @@ func JudgeQueue(list *admin.JobList) Finding {
 			name,
 			"amtp queue list",
 			"%s waits; nothing gets through to %s",
-			render.Plural(list.Count, "message"),
+			render.Plural(waiting, "message"),
 			strings.Join(ill, ", "),
 		)
-	case list.Count > 0:
-		return good(name, "%s on the way", render.Plural(list.Count, "message"))
+	case waiting > 0:
+		return good(name, "%s on the way", render.Plural(waiting, "message"))
 	}
 	return good(name, "nothing waits")
 }

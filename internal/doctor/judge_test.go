@@ -65,6 +65,9 @@ func TestJudgeQueue(t *testing.T) {
 	}{
 		{admin.JobList{}, true, "nothing waits"},
 		{admin.JobList{Count: 2, Destinations: []admin.DestinationHealth{{Destination: "a.example"}}}, true, "2 messages on the way"},
+		{admin.JobList{Count: 2, Jobs: []admin.QueuedJob{{Kind: "deadline"}, {Kind: "expiry"}}}, true, "nothing waits"},
+		{admin.JobList{Count: 2, Jobs: []admin.QueuedJob{{Kind: "deadline"}, {Kind: "remote"}}}, true,
+			"1 message on the way"},
 		{admin.JobList{Count: 1, Destinations: []admin.DestinationHealth{{Destination: "a.example", Failures: 3}}},
 			false, "1 message waits; nothing gets through to a.example"},
 	} {
