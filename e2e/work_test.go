@@ -234,8 +234,9 @@ func TestWork(t *testing.T) {
 	}
 }
 
-// untilAsked is a script that ends in order when it gets SIGTERM.
-const untilAsked = `trap 'echo asked >&2; exit 0' TERM; echo up >&2; while :; do sleep 60; done`
+// untilAsked is a script that ends in order when it gets SIGTERM. A shell that waits for a
+// program runs the trap at once; one that runs it waits for its end.
+const untilAsked = `trap 'echo asked >&2; exit 0' TERM; echo up >&2; while :; do sleep 1 & wait $!; done`
 
 // workSignals: after a signal the message is given back at once, whatever the command's
 // exit code is.

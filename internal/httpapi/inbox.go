@@ -117,11 +117,12 @@ func (p *params) fields(absent string) string {
 	return cmp.Or(p.oneOf("fields", "full", "headers", "count"), absent)
 }
 
-// recheck returns an error if the caller may no longer use the inbox in the path.
+// recheck returns an error if the caller's key has ended, or if the caller may no longer
+// use the inbox in the path.
 func (c *call) recheck() error {
 	p, err := c.s.Authenticator.Caller(c.r, c.s.Now(), access.Strict)
-	if err == nil {
-		_, err = c.s.Agents.Mailbox(c.r.Context(), p, c.r.PathValue("recipient"))
+	if box := c.r.PathValue("recipient"); err == nil && box != "" {
+		_, err = c.s.Agents.Mailbox(c.r.Context(), p, box)
 	}
 	return err
 }
