@@ -65,8 +65,9 @@ func (n *network) unsure(about string) {
 	n.doubt[about] = true
 }
 
-// noteTime is how long a gateway may take to store an answer.
-const noteTime = time.Second
+// noteTime is how long a gateway may take to store an answer. It stores those for all
+// recipients of one attempt together, and waits for one that is silent until it gives up.
+const noteTime = time.Minute
 
 // arrived records that a gateway was told of an arrival. A gateway that is killed at
 // that moment does not know it later.
